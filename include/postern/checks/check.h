@@ -1,0 +1,120 @@
+/*
+ * check.h - how evidence is gathered. A scope holds one stage's facts, the views of DNS and store through which they are found, and how far
+ * each check has come. Checks write facts into it and know neither the session nor the policy's verdicts.
+ *
+ * A check is straight-line code: it reads its inputs, asks the views for all it needs, and returns CHECK_NOT_YET when something is missing;
+ * when anything arrived it is run again from its first line. Once DONE it never runs again. It must have written every fact it makes by then.
+ */
+#ifndef POSTERN_CHECKS_CHECK_H
+#define POSTERN_CHECKS_CHECK_H
+
+#include <stddef.h>
+
+#include "postern/base/settings.h"
+#include "postern/dns/resolver.h"
+#include "postern/facts/facts.h"
+#include "postern/policy/policy.h"
+#include "postern/smtp/command.h"
+#include "postern/store/store.h"
+
+enum check_id {
+#define CHECK(id, name, stage, deadline, instances, help) CHECK_##id,
+#include "postern/checks/checks.def"
+#undef CHECK
+    CHECK_COUNT
+};
+
+enum check_result { CHECK_DONE, CHECK_NOT_YET };
+
+/* What is the same for all sessions of a process; borrowed by scopes, outlives them. */
+struct evidence_world {
+    struct loop *loop;
+    const struct settings *settings;
+    struct resolver *resolver;
+    struct store *store;
+    struct list_health *health; /* dnsbl.h: which lists rest */
+};
+
+/* What stands before the checks of each stage: set by the session (or explain, replay ...) when it opens the scope; borrowed texts are copied
+ * into the scope's arena by scope_new(). */
+struct subject {
+    struct addr_port client;    /* connect */
+    struct str listener;
+    struct str helo;            /* helo: the argument as given */
+    struct path sender;         /* mail */
+    struct path recipient;      /* rcpt */
+    struct content {            /* data */
+        uint64_t size, longest_line;
+        unsigned received;
+        bool bare_newline;
+    } content;
+};
+
+struct check_run { /* how far one check (of one instance) has come */
+    uint8_t check;              /* enum check_id */
+    bool done;
+    uint16_t instance;          /* index of the declaration in the policy */
+    uint64_t deadline_ms;       /* mono; UINT64_MAX: none */
+};
+
+/*
+ * One stage's evidence. Reference counted: a record may outlive its session. A scope holds a reference on its parent and on its policy.
+ */
+struct scope {
+    unsigned references;
+    enum stage stage;
+    struct scope *parent;
+    const struct evidence_world *world;
+    struct policy *policy;      /* whose declarations say which lists exist; reference */
+    struct arena arena;
+    struct facts facts;
+    struct subject *subject;    /* of this stage; in the arena */
+    struct dns_view *dns;       /* made when first asked for */
+    struct store_view *store;
+    struct task *owner;         /* who is woken when an answer comes */
+    unsigned *dns_budget;       /* of the session; not used any more once the owner is gone */
+    struct check_run *runs;     /* in the arena; only checks that were started */
+    size_t run_count, run_cap;
+    struct fact_bits needed;    /* facts that somebody asked for so far */
+    bool touch;                 /* store operations may write (the applied policy of a live session) */
+};
+
+struct scope *scope_new(const struct evidence_world *world, struct policy *policy, enum stage stage, struct scope *parent,
+                        const struct subject *subject, struct task *owner, unsigned *dns_budget, uint64_t start_ms);
+struct scope *scope_ref(struct scope *s);
+void scope_unref(struct scope **s);
+/* Hands the waiting of s and of all its parents to another task (a record that outlives its session); budget gone with the session. */
+void scope_set_owner(struct scope *s, struct task *owner);
+/* The scope of this stage in the chain (s itself or a parent), or NULL. */
+struct scope *scope_of(struct scope *s, enum stage stage);
+const struct dns_answer *scope_dns(struct scope *s, struct str name, unsigned type); /* through the view; NULL: not yet */
+const struct store_result *scope_store(struct scope *s, const struct store_operation *op);
+
+/* --- the table of checks --- */
+struct check {
+    const char *name;
+    enum stage stage;
+    size_t deadline_setting;    /* offset in struct settings of its deadline (milliseconds); 0: none */
+    enum { CHECK_ONE, CHECK_EACH_LIST, CHECK_EACH_MARK } instances;
+    enum check_result (*run)(struct scope *s, const struct check_run *run);
+    const char *help;
+};
+extern const struct check checks[CHECK_COUNT];
+/* Which check makes this fact: CHECK_COUNT when it is the session's or the policy's. *instance: index of the declaration for declared facts. */
+enum check_id check_of_fact(const struct policy *p, int fact, uint16_t *instance);
+/* The facts that a run makes (built-in and declared). */
+struct fact_bits check_facts(const struct policy *p, enum check_id check, uint16_t instance);
+
+/* Runs one check once: DONE at once when its facts are all there already (--assume, replay). On its deadline the facts that are still unknown get
+ * their deadline value, and it is DONE. */
+enum check_result check_step(struct scope *s, struct check_run *run);
+
+#define CHECK(id, name, stage, deadline, instances, help) enum check_result check_##name(struct scope *s, const struct check_run *run);
+#include "postern/checks/checks.def"
+#undef CHECK
+
+/* What a fact's key is made of, for the session's records: the store key of marks and of greylist entries (kept here, next to the checks that read them). */
+struct str mark_key(struct arena *arena, struct str name, const struct addr *client); /* IPv6 by /64 */
+struct str greylist_key(struct arena *arena, const struct addr *client, struct str sender, struct str recipient);
+
+#endif

@@ -1,0 +1,23 @@
+/*
+ * dnsbl.h - health of block and allow lists (RFC 5782 section 5): a list that answers its test points wrongly rests.
+ *
+ * 127.0.0.2 must be listed and 127.0.0.1 must not (IPv6: ::FFFF:7F00:2 and ::FFFF:7F00:1). Asked at start and then every hour; while a list
+ * rests every ten minutes. No answer (time-out, SERVFAIL) changes nothing. A list that rests makes its fact an error: never a listing, never "not listed".
+ */
+#ifndef POSTERN_CHECKS_DNSBL_H
+#define POSTERN_CHECKS_DNSBL_H
+
+#include "postern/dns/resolver.h"
+#include "postern/policy/policy.h"
+
+struct list_health;
+struct list_health *list_health_new(struct loop *l, struct resolver *r);
+void list_health_watch(struct list_health *h, struct policy *p); /* probes the lists that p declares, from now on; forgets those of the policy before */
+void list_health_free(struct list_health **h);
+bool list_rests(const struct list_health *h, struct str zone);   /* h may be NULL: nothing rests */
+const char *list_rests_why(const struct list_health *h, struct str zone);
+/* Judges one answer for a list: sorted codes in 127/8, less error codes. True: known (count 0: not listed). False: error, *why says it (static text).
+ * 127.255.255.0/24 and anything outside 127/8 are errors, never listings (PROTOCOL 5.4); 127.0.0.255 of an allow list likewise. */
+bool dnsbl_judge(const struct dns_answer *a, bool allow_list, struct addr *codes, size_t max, size_t *count, const char **why);
+
+#endif
