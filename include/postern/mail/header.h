@@ -12,7 +12,8 @@
 #include "postern/base/str.h"
 
 struct mail_tap { /* a reader of content; each byte once; never waits */
-    void (*field)(struct mail_tap *t, struct str field);   /* one whole field with folding, without the final CRLF; also removed ones */
+    void (*field)(struct mail_tap *t, struct str field);   /* one whole field with folding, without the final CRLF; also removed
+                                                               ones; not a mailbox's "From " line at the start */
     void (*end_of_header)(struct mail_tap *t);
     void (*body)(struct mail_tap *t, struct str octets);
     struct mail_tap *next;
@@ -29,6 +30,8 @@ struct header_reader {
     size_t remove_count;
     struct mail_tap *taps;
     struct buf held;           /* a field begun, in wire form */
+    bool held_line;            /* its first line is complete, and was judged */
+    bool held_whole;           /* its last line is complete: the next octet tells whether it goes on */
     bool at_line_start;        /* of the body, for unstuffing to the taps */
 };
 
@@ -39,7 +42,8 @@ void header_feed(struct header_reader *h, struct str wire, struct buf *out);
 void header_end(struct header_reader *h, struct buf *out);
 void header_clear(struct header_reader *h);
 
-/* Name of a field ("Subject" of "Subject : x"), and its body without the name; empty name when it is no field. */
+/* Name of a field ("Subject" of "Subject : x"; also when the name is folded before the colon), and what follows the colon as it stands; both
+ * empty when it is no field. */
 struct str field_name(struct str field);
 struct str field_body(struct str field);
 /* Appends "Name: value" CRLF to out, folded at white space so that lines stay below 78 where they can and never pass 998; bytes that are not
