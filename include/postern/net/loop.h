@@ -30,7 +30,8 @@ struct task {
 struct timer {
     void (*fire)(struct timer *t);
     uint64_t at_ms;
-    size_t index; /* place in the heap + 1; 0: not set */
+    uint64_t order; /* of setting: timers of one moment fire in this order */
+    size_t index;   /* place in the heap + 1; 0: not set */
 };
 
 struct loop *loop_new(void);                   /* real clock and descriptors */
@@ -40,7 +41,7 @@ const struct clock *loop_clock(const struct loop *l);
 static inline uint64_t loop_now(const struct loop *l) { return loop_clock(l)->mono_ms; }
 static inline uint64_t loop_wall(const struct loop *l) { return loop_clock(l)->wall_ms; }
 const uint64_t *loop_now_pointer(const struct loop *l); /* for facts.h: always the present mono_ms */
-struct event_base *loop_base(struct loop *l);  /* NULL for a simulated loop; for what must register descriptors (net, dns) */
+struct event_base *loop_base(struct loop *l);  /* NULL for a simulated loop; descriptors are watched through watch.h */
 
 void loop_wake(struct loop *l, struct task *t);  /* t runs later in this turn or in the next; idempotent until it runs */
 void loop_unwake(struct loop *l, struct task *t); /* takes it off the list (its owner is dying) */

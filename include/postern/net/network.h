@@ -19,6 +19,8 @@ typedef void (*listener_accepted)(void *context, struct listener *from, int fd, 
 /* Addresses: "*:25" opens one IPv6 socket that takes both families (IPv4 alone where there is no IPv6); "192.0.2.1:25", "[::1]:25", ":25".
  * NULL with *error (heap text that says what failed and for which address). Port 0 lets the system choose (tests): see listener_address. */
 struct listener *listener_open(struct loop *l, struct str where, listener_accepted accepted, void *context, char **error);
+/* The same over a socket that listens already (inherited from a supervisor); takes fd. */
+struct listener *listener_from_socket(struct loop *l, int fd, struct str name, listener_accepted accepted, void *context);
 struct addr_port listener_address(const struct listener *x);
 struct str listener_name(const struct listener *x); /* as given in `where` */
 /* On EMFILE and the like the listener rests 100 ms, so that it does not spin. */

@@ -34,19 +34,25 @@ enum flush stream_flush(struct stream *s);
 size_t stream_queued(const struct stream *s); /* bytes not yet taken by the kernel */
 /* The peer has closed or reset, seen without reading (EPOLLRDHUP or a failed write); bytes may still be readable. */
 bool stream_peer_gone(const struct stream *s);
+/* A failed write loses the queue; what the peer said before can still be read, and reading then ends in STREAM_FAILED. An owner that leaves
+ * bytes unread is not woken for them again: it comes back by itself (stream_set_owner tells it too). */
 /* Closes and buries it; bytes queued and not yet flushed are tried once more, then dropped. Owner will not be woken any more. */
 void stream_close(struct loop *l, struct stream **s);
 
 /* --- plain sockets --- */
-struct stream *stream_from_socket(struct loop *l, int fd, struct task *owner); /* takes fd: connected, made non-blocking, TCP_NODELAY set by it */
+struct stream *stream_from_socket(struct loop *l, int fd, struct task *owner); /* takes fd: connected, TCP_NODELAY set by it */
+struct stream *stream_accepted(struct loop *l, int fd, struct task *owner);    /* the same for a descriptor from a listener, which has TCP_NODELAY already */
 
 /* --- memory: both ends live in one loop. What one end writes the other reads, with a window (bytes in flight) that can be set small. --- */
 struct memory_pair_options {
     size_t window;      /* 0: 64 KB; how much may be unread before the writer is told "not now" (short writes come from this) */
     size_t read_limit;  /* 0: none; bytes that one stream_read gives at most (1: byte at a time) */
+    bool connecting;    /* end a starts CONNECTING (end b may already write): see stream_memory_connected */
 };
 void stream_memory_pair(struct loop *l, const struct memory_pair_options *options, struct stream **a, struct stream **b);
 void stream_memory_break(struct stream *s, bool reset); /* from now on reads give EOF (after what is in flight), or FAILED at once when reset; the other end likewise */
+void stream_memory_connected(struct stream *s);         /* CONNECTING to OPEN; a refusal is stream_memory_break while it is CONNECTING */
+struct stream *stream_dead(struct loop *l, const char *reason, struct task *owner); /* dead from the start; reason is static text */
 void stream_memory_half_close(struct stream *s);        /* the other end reads EOF; this one can still read */
 
 #endif

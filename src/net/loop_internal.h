@@ -1,0 +1,39 @@
+/*
+ * loop_internal.h - the inside of the loop, shared by loop.c (turns), timer.c (the heap) and watch.c (descriptors by libevent).
+ */
+#ifndef NET_LOOP_INTERNAL_H
+#define NET_LOOP_INTERNAL_H
+
+#include "postern/net/loop.h"
+
+struct event;
+
+struct grave {
+    void *p;
+    void (*destroy)(void *p);
+};
+
+struct loop {
+    struct clock clock;
+    struct event_base *base; /* NULL: simulated */
+    struct event *alarm;     /* the one timer that libevent knows: when the heap's first is due */
+    uint64_t alarm_at;       /* mono time it is set to; UINT64_MAX: not set */
+    struct task *first, *last; /* wake list, FIFO */
+    struct grave *graves;
+    size_t grave_count, grave_room;
+    struct timer **heap;     /* heap[0] is due first; timer.index is the place + 1 */
+    size_t timer_count, timer_room;
+    uint64_t timer_order;    /* timers set for one moment fire in the order they were set */
+    bool stopped;
+};
+
+/* timer.c: fires what is due; a timer set while firing waits for the next turn when it is due at once. */
+void timers_fire(struct loop *l);
+
+/* watch.c */
+void loop_open_base(struct loop *l);
+void loop_close_base(struct loop *l);
+/* Runs the callbacks of descriptors that are ready; waits for one, or for the first timer, when may_wait. */
+void loop_poll(struct loop *l, bool may_wait);
+
+#endif
