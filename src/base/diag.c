@@ -49,7 +49,7 @@ static unsigned show(struct buf *out, struct str s, size_t *used)
     return (unsigned)(out->n - before);
 }
 
-/* Text of a message or hint: as show(), but backslashes and tabs stay, and so do newlines where `lines` says so. */
+/* Text of a message or hint: as show(), and newlines stay where `lines` says so. */
 static void put_clean(struct buf *out, const char *text, bool lines)
 {
     struct str s = str_of(text);
@@ -80,48 +80,54 @@ static bool continues(struct str s, size_t i)
     return i < s.n && ((unsigned char)s.p[i] & 0xc0) == 0x80;
 }
 
-/* The part of `line` to show when the caret stands at `at`: without indentation, cut when long. */
-static void choose_window(struct str line, size_t at, size_t *from, size_t *to)
+/* The part of a line that is shown: without indentation, cut around the caret when it is long. */
+struct window {
+    size_t from, to;
+    bool cut_front, cut_back;
+};
+
+static struct window choose_window(struct str line, size_t at)
 {
-    *from = 0;
-    *to = line.n;
-    while (*from < at && (line.p[*from] == ' ' || line.p[*from] == '\t'))
-        ++*from;
-    if (line.n - *from <= SHOWN_BEFORE + SHOWN_AFTER)
-        return;
-    if (at - *from > SHOWN_BEFORE)
-        *from = at - SHOWN_BEFORE;
-    for (int i = 0; i < 3 && continues(line, *from) && *from < at; i++)
-        ++*from;
-    if (line.n - at > SHOWN_AFTER)
-        *to = at + SHOWN_AFTER;
-    for (int i = 0; i < 3 && continues(line, *to); i++)
-        ++*to;
+    struct window w = {.to = line.n};
+    while (w.from < at && (line.p[w.from] == ' ' || line.p[w.from] == '\t'))
+        w.from++;
+    if (line.n - w.from <= SHOWN_BEFORE + SHOWN_AFTER)
+        return w;
+    if (at - w.from > SHOWN_BEFORE) {
+        w.from = at - SHOWN_BEFORE;
+        w.cut_front = true;
+    }
+    for (int i = 0; i < 3 && w.cut_front && continues(line, w.from); i++)
+        w.from++;
+    if (line.n - at > SHOWN_AFTER) {
+        w.to = at + SHOWN_AFTER;
+        w.cut_back = true;
+    }
+    for (int i = 0; i < 3 && continues(line, w.to); i++)
+        w.to++;
+    return w;
 }
 
 static void put_line_and_caret(struct buf *out, struct span where)
 {
-    size_t at = where.at < where.source->n ? where.at : where.source->n;
+    size_t at = where.at < where.source->n ? where.at : where.source->n, used;
     struct str line = line_around(where.source, at);
     if (line.n == 0)
         return;
     at = (size_t)(where.source->text + at - line.p);
-    size_t from, to, used;
-    choose_window(line, at, &from, &to);
-    size_t end = where.n > to - at ? to : at + where.n; /* of the underlined part, on this line */
-    bool cut = line.n - from > to - from || (from > 0 && memchr(" \t", line.p[from - 1], 2) == NULL);
-    bool cut_front = cut && from > 0 && memchr(" \t", line.p[from - 1], 2) == NULL;
+    struct window w = choose_window(line, at);
+    size_t end = where.n > w.to - at ? w.to : at + where.n; /* of the underlined part, on this line */
     struct buf caret = {0};
-    buf_cstr(out, cut_front ? "  ..." : "  ");
-    buf_cstr(&caret, cut_front ? "     " : "  ");
-    for (size_t i = from; i < to; i += used) {
+    buf_cstr(out, w.cut_front ? "  ..." : "  ");
+    buf_cstr(&caret, w.cut_front ? "     " : "  ");
+    for (size_t i = w.from; i < w.to; i += used) {
         unsigned columns = show(out, str_sub(line, i, line.n), &used);
-        for (unsigned c = 0; i < end && c < columns; c++)
+        for (unsigned c = 0; (i < end || i == at) && c < columns; c++)
             buf_char(&caret, i < at ? ' ' : i == at && c == 0 ? '^' : '~');
     }
-    if (at >= to || where.n == 0)
+    if (at >= w.to)
         buf_char(&caret, '^');
-    buf_cstr(out, to < line.n ? "...\n" : "\n");
+    buf_cstr(out, w.cut_back ? "...\n" : "\n");
     buf_str(out, buf_view(&caret));
     buf_char(out, '\n');
     buf_free(&caret);

@@ -1,0 +1,80 @@
+/* The arena: alignment, growth, accounting. */
+#include "postern/base/arena.h"
+
+#include <criterion/criterion.h>
+#include <stddef.h>
+#include <string.h>
+
+Test(arena, empty_holds_nothing)
+{
+    struct arena a = {0};
+    arena_clear(&a);
+    cr_assert_null(a.blocks);
+    cr_assert_eq(a.used, 0);
+}
+
+Test(arena, every_piece_is_aligned_and_apart)
+{
+    enum { N = 2000 };
+    static unsigned char *pieces[N];
+    struct arena a = {0};
+    size_t sum = 0;
+    for (size_t i = 0; i < N; i++) {
+        size_t n = i * 7 % 301;
+        pieces[i] = arena_alloc(&a, n);
+        cr_assert_eq((uintptr_t)pieces[i] % _Alignof(max_align_t), 0);
+        memset(pieces[i], (int)(i % 251), n);
+        sum += n;
+    }
+    cr_assert_eq(a.used, sum);
+    for (size_t i = 0; i < N; i++) {
+        for (size_t k = 0; k < i * 7 % 301; k++)
+            cr_assert_eq(pieces[i][k], i % 251, "piece %zu was overwritten", i);
+    }
+    arena_clear(&a);
+    cr_assert_eq(a.used, 0);
+    cr_assert_null(a.next);
+    cr_assert_not_null(arena_alloc(&a, 1)); /* usable again */
+    arena_clear(&a);
+}
+
+Test(arena, large_pieces_do_not_waste_the_open_block)
+{
+    struct arena a = {0};
+    char *first = arena_alloc(&a, 16);
+    char *large = arena_alloc(&a, 1000000);
+    char *next = arena_alloc(&a, 16);
+    memset(large, 1, 1000000);
+    cr_assert(next > first && next - first < 512, "the first block is still being filled");
+    arena_clear(&a);
+}
+
+Test(arena, zeroed)
+{
+    struct arena a = {0};
+    for (size_t n = 0; n < 3000; n += 37) {
+        char *p = arena_zalloc(&a, n);
+        for (size_t i = 0; i < n; i++)
+            cr_assert_eq(p[i], 0);
+        memset(p, 0xff, n);
+    }
+    arena_clear(&a);
+}
+
+Test(arena, copies_end_in_nul)
+{
+    struct arena a = {0};
+    struct str s = arena_str(&a, STR("a\0b"));
+    cr_assert(str_eq(s, STR("a\0b")));
+    cr_assert_eq(s.p[3], '\0');
+    cr_assert_str_eq(arena_cstr(&a, STR_NONE), "");
+    cr_assert_not_null(arena_str(&a, STR_NONE).p);
+    struct str low = arena_lower(&a, STR("Mail.EXAMPLE\xc4"));
+    cr_assert(str_eq(low, STR("mail.example\xc4")));
+    cr_assert_eq(low.p[low.n], '\0');
+    struct str line = arena_printf(&a, "%s=%d", "x", 42);
+    cr_assert(str_eq(line, STR("x=42")));
+    cr_assert_eq(line.p[4], '\0');
+    cr_assert_eq(arena_printf(&a, "%5000d", 1).n, 5000);
+    arena_clear(&a);
+}
