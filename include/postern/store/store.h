@@ -30,9 +30,9 @@ enum { STORE_KEY_MAX = 512 };
 
 struct store_result {
     const char *error;    /* NULL: none; static text */
-    bool found;
+    bool found;           /* it was there, not expired, before this operation: a TOUCH that inserts says false */
     bool known;
-    uint64_t first_seen_ms; /* wall clock; with found */
+    uint64_t first_seen_ms; /* wall clock; with found, or inserted now */
 };
 
 struct store;
@@ -44,7 +44,11 @@ struct store_ops { /* one implementation */
     void (*cancel)(struct store *s, struct store_request *request);
     void (*destroy)(struct store *s);
 };
-struct store { const struct store_ops *ops; struct loop *loop; };
+struct store {
+    const struct store_ops *ops;
+    struct loop *loop;
+    uint64_t quiet_until_ms; /* mono: failures are logged once a minute */
+};
 
 struct store *store_memory(struct loop *l, size_t max_entries); /* oldest expired first, then oldest, are dropped beyond max */
 static inline void store_free(struct store **s)
@@ -55,7 +59,8 @@ static inline void store_free(struct store **s)
 }
 /* Fire and forget: marks and passes that the session records after the verdict. Failures are counted and logged. */
 void store_record(struct store *s, const struct store_operation *op);
-/* A store of which every operation fails, or answers only after delay_ms, as told (simulation). */
+void store_failed(struct store *s, const char *error); /* counts a failure, and logs one a minute; for views and implementations */
+/* A store of which every operation fails with `error` after delay_ms, or, with error NULL, finds nothing after delay_ms (simulation). */
 struct store *store_failing(struct loop *l, const char *error, uint64_t delay_ms);
 
 /* --- the view of one scope: as dns_view --- */
