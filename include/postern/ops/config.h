@@ -17,7 +17,8 @@
 /* Reads and validates. True: *out is complete (defaults filled in). Relative paths are as seen from the configuration file. Warnings may be in
  * diags also on success. `out` is to be cleared with settings_clear() in either case. */
 bool config_load(const char *path, struct source_reader *reader, struct settings *out, struct diags *diags);
-/* One setting given as text, as `set NAME VALUE` of transcripts does it. where: for messages. */
+/* Settings given as text ("NAME VALUE"), as `set` of transcripts does it: a single one is replaced, to a list is added. Relative paths are as
+ * seen from line->name. */
 bool config_set(struct settings *s, struct source_reader *reader, const struct source *line, struct diags *diags);
 /* Is what is set complete (hostname, domains, listen, backend, policy)? Complains at file's first line. */
 bool config_complete(const struct settings *s, const struct source *file, struct diags *diags);
@@ -25,5 +26,7 @@ bool config_complete(const struct settings *s, const struct source *file, struct
 void config_advise(const struct settings *s, struct diags *diags);
 /* The reference of all settings: text for terminals, Markdown for the README. */
 void config_reference(struct buf *out, bool markdown);
+/* The same as the body of a manual page (roff). */
+void config_reference_roff(struct buf *out);
 
 #endif
