@@ -1,0 +1,40 @@
+/*
+ * decide_internal.h - what the files of this room share: runs of checks, the greylist in stage data, the outcome of a record.
+ */
+#ifndef POSTERN_DECIDE_INTERNAL_H
+#define POSTERN_DECIDE_INTERNAL_H
+
+#include "postern/decide/record.h"
+
+/* --- decide.c --- */
+uint64_t check_deadline(const struct scope *s, enum check_id check); /* of a check whose inputs are known now; mono */
+struct check_run *run_start(struct scope *s, enum check_id check, uint16_t instance); /* pointers to runs live until the next start */
+struct check_run *run_of(struct scope *s, enum check_id check, uint16_t instance);    /* started now if it was not */
+bool run_step(struct scope *s, struct check_run *run);                                /* true: something moved */
+
+/* --- greylist.c: one answer for all recipients of a message --- */
+/*
+ * Writes greylist.* of a content scope from those of its recipients, when all have them. With `start` the recipients' checks are started where
+ * nobody did, and the content scope gets a run that stands for the wait. True when facts were written.
+ */
+bool greylist_collect(struct scope *content, const struct decide_input *in, bool start);
+/* The run that stands for the wait, stepped: on its deadline the content's facts become errors. True: it is done. */
+bool greylist_expire(struct scope *content, struct check_run *wait);
+
+/* --- outcome.c: what a whole record says, in one phrase --- */
+struct outcome {
+    struct ruling recipients; /* of the recipient that speaks for all: one that goes on if any does, else the first */
+    bool has_recipients;
+    struct str summary;       /* its phrase, kept because walks of recipients come and go */
+    const char *undecided;    /* name of a stage whose rules lacked a fact; NULL: none */
+};
+struct str ruling_summary(const struct policy *p, const struct ruling *r, struct arena *arena); /* "reject by listed", "none" */
+void outcome_recipient(struct outcome *o, const struct policy *p, const struct ruling *r, struct arena *arena);
+struct str outcome_summary(const struct outcome *o, const struct policy *p, const struct stage_verdict v[STAGE_COUNT], struct arena *arena);
+
+/* --- record_write.c --- */
+/* Verdict and trace of one stage as the record holds them, as one JSON value each. */
+void record_verdict(const struct policy *p, enum stage stage, const struct walk *w, struct json *j);
+void record_trace(const struct policy *p, enum stage stage, const struct walk *w, struct json *j);
+
+#endif
