@@ -1,0 +1,140 @@
+/*
+ * ledger.c - see ledger.h. Written without smtp/data.c, which it judges.
+ */
+#include "ledger.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void ledger_violation(struct ledger *l, const char *format, ...)
+{
+    if (l->violation)
+        return;
+    struct buf text = {0};
+    va_list args;
+    va_start(args, format);
+    buf_vprintf(&text, format, args);
+    va_end(args);
+    l->violation = buf_steal(&text);
+}
+
+void content_meant(struct str wire, struct buf *out)
+{
+    bool at_start = true; /* of a line that CRLF began */
+    size_t i = 0;
+    while (i < wire.n) {
+        if (at_start && wire.p[i] == '.') {
+            at_start = false;
+            i++;
+            continue;
+        }
+        size_t run = i;
+        while (run < wire.n && wire.p[run] != '\r' && wire.p[run] != '\n')
+            run++;
+        buf_put(out, wire.p + i, run - i);
+        at_start = false;
+        i = run;
+        if (i == wire.n)
+            return;
+        buf_cstr(out, "\r\n");
+        at_start = wire.p[i] == '\r' && i + 1 < wire.n && wire.p[i + 1] == '\n';
+        i += at_start ? 2 : 1;
+    }
+}
+
+/* From behind the first empty line; all of it when there is none. */
+static struct str body_of(struct str content)
+{
+    if (str_starts(content, STR("\r\n")))
+        return str_sub(content, 2, content.n);
+    const char *at = content.n ? memmem(content.p, content.n, "\r\n\r\n", 4) : NULL;
+    return at ? str_sub(content, (size_t)(at - content.p) + 4, content.n) : STR("");
+}
+
+static bool ends_with(struct str s, struct str end)
+{
+    return s.n >= end.n && (end.n == 0 || memcmp(s.p + s.n - end.n, end.p, end.n) == 0);
+}
+
+/* Fields that may have been removed: the policy's (fields_removed), and those in our name. */
+static bool may_lose_fields(const struct ledger *l, struct str content)
+{
+    size_t header = content.n - body_of(content).n;
+    for (size_t i = 0; i < header && !l->fields_removed; i++) {
+        struct str at = str_sub(content, i, header);
+        if (str_starts_nocase(at, STR("authentication-results")) || str_starts_nocase(at, STR("x-postern")))
+            return true;
+    }
+    return l->fields_removed;
+}
+
+size_t ledger_client_dot(struct ledger *l, struct str wire)
+{
+    if ((l->count & (l->count - 1)) == 0)
+        l->messages = xrealloc(l->messages, (l->count ? l->count * 2 : 1) * sizeof *l->messages);
+    struct ledger_message *m = &l->messages[l->count];
+    *m = (struct ledger_message){0};
+    content_meant(wire, &m->content);
+    return l->count++;
+}
+
+size_t ledger_backend_dot(struct ledger *l, struct str content)
+{
+    bool second = false;
+    for (size_t i = 0; i < l->count; i++) {
+        struct str meant = buf_view(&l->messages[i].content);
+        bool same = ends_with(content, meant) || (may_lose_fields(l, meant) && ends_with(content, body_of(meant)));
+        second = second || (same && l->messages[i].at_backend);
+        if (!same || l->messages[i].at_backend)
+            continue;
+        l->messages[i].at_backend = true;
+        return i;
+    }
+    if (second)
+        ledger_violation(l, "a backend got the final dot of a message that a backend already had");
+    else
+        ledger_violation(l, "a backend got a message that no client had sent (%zu octets)", content.n);
+    return SIZE_MAX;
+}
+
+void ledger_backend_took(struct ledger *l, size_t message)
+{
+    l->taken++;
+    if (message < l->count)
+        l->messages[message].taken = true;
+}
+
+/* Two clients may send the same message: then it is not known which of them a backend has. */
+static bool swap_with_twin(struct ledger *l, size_t message)
+{
+    struct str content = buf_view(&l->messages[message].content);
+    for (size_t i = 0; i < l->count; i++) {
+        struct ledger_message *twin = &l->messages[i];
+        if (twin->taken && !twin->told && str_eq(buf_view(&twin->content), content)) {
+            twin->taken = l->messages[message].taken;
+            twin->at_backend = l->messages[message].at_backend;
+            l->messages[message].taken = l->messages[message].at_backend = true;
+            return true;
+        }
+    }
+    return false;
+}
+
+void ledger_client_told(struct ledger *l, size_t message, unsigned code)
+{
+    if (code / 100 != 2 || message >= l->count)
+        return;
+    if (!l->messages[message].taken && !swap_with_twin(l, message))
+        ledger_violation(l, "%u after the dot, but no backend had said 2xx to that message", code);
+    l->messages[message].told = true;
+}
+
+void ledger_clear(struct ledger *l)
+{
+    for (size_t i = 0; i < l->count; i++)
+        buf_free(&l->messages[i].content);
+    free(l->messages);
+    free(l->violation);
+    *l = (struct ledger){0};
+}

@@ -1,0 +1,246 @@
+/*
+ * observer.c - see observer.h. Written without the smtp room, which it judges.
+ */
+#include "observer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { LINE_MAX_OCTETS = 512 }; /* RFC 5321 4.5.3.1.5, with CRLF */
+
+void observer_init(struct observer *o, struct ledger *l)
+{
+    *o = (struct observer){.ledger = l};
+    o->pending = xmalloc(sizeof *o->pending);
+    o->pending[o->pending_count++] = (struct pending){OBSERVED_GREETING, 0};
+}
+
+static void push(struct observer *o, enum observed what, size_t message)
+{
+    if (o->closing)
+        return;
+    o->pending = xrealloc(o->pending, (o->pending_count + 1) * sizeof *o->pending);
+    o->pending[o->pending_count++] = (struct pending){what, message};
+}
+
+/* --- what the client sends ---------------------------------------------------------------------------------------------------- */
+
+static enum observed classify(struct str line)
+{
+    while (line.n > 0 && (line.p[0] == ' ' || line.p[0] == '\t'))
+        line = str_sub(line, 1, line.n);
+    struct str verb = str_sub(line, 0, 4);
+    return str_eq_nocase(verb, STR("EHLO"))   ? OBSERVED_EHLO
+           : str_eq_nocase(verb, STR("HELO")) ? OBSERVED_HELO
+           : str_eq_nocase(verb, STR("DATA")) ? OBSERVED_DATA
+           : str_eq_nocase(verb, STR("QUIT")) ? OBSERVED_QUIT
+                                              : OBSERVED_OTHER;
+}
+
+/* RFC 3030: octets of a chunk are consumed, also when it is refused. */
+static void chunk_begin(struct observer *o, struct str line)
+{
+    uint64_t n = 0;
+    size_t i = 5;
+    if (!o->chunking || !str_starts_nocase(line, STR("BDAT ")))
+        return;
+    while (i < line.n && line.p[i] >= '0' && line.p[i] <= '9' && n < UINT64_C(1) << 40)
+        n = n * 10 + (uint64_t)(line.p[i++] - '0');
+    o->skip = n;
+}
+
+static bool take_command(struct observer *o)
+{
+    struct str all = buf_view(&o->sent);
+    size_t skip = o->skip < all.n ? (size_t)o->skip : all.n;
+    if (skip > 0) {
+        o->skip -= skip;
+        buf_consume(&o->sent, skip);
+        return o->sent.n > 0;
+    }
+    size_t end = str_find(all, '\n', 0);
+    if (end == all.n)
+        return false;
+    struct str line = str_sub(all, 0, end);
+    enum observed what = classify(line);
+    if (o->answered_early)
+        o->answered_early = false;
+    else
+        push(o, what, 0);
+    if (what == OBSERVED_DATA)
+        o->state = OBSERVE_WAITING;
+    chunk_begin(o, line);
+    buf_consume(&o->sent, end + 1);
+    return true;
+}
+
+/* Where the content ends: behind the dot's CRLF; 0: not yet. `from`: nothing before it can begin the end. */
+static size_t content_end(struct str s, size_t from)
+{
+    if (str_starts(s, STR(".\r\n"))) /* the CRLF before it is DATA's own */
+        return 3;
+    const char *at = s.n > from ? memmem(s.p + from, s.n - from, "\r\n.\r\n", 5) : NULL;
+    return at ? (size_t)(at - s.p) + 5 : 0;
+}
+
+static bool take_content(struct observer *o)
+{
+    size_t before = o->content.n > 4 ? o->content.n - 4 : 0; /* the end may lie across */
+    buf_str(&o->content, buf_view(&o->sent));
+    size_t end = content_end(buf_view(&o->content), before);
+    size_t had = o->content.n - o->sent.n;
+    if (end == 0) {
+        buf_clear(&o->sent);
+        return false;
+    }
+    buf_consume(&o->sent, end - had);
+    push(o, OBSERVED_DOT, ledger_client_dot(o->ledger, str_sub(buf_view(&o->content), 0, end - 3)));
+    buf_clear(&o->content);
+    o->state = OBSERVE_COMMANDS;
+    return true;
+}
+
+static void understand(struct observer *o)
+{
+    bool more = true;
+    while (more && o->state != OBSERVE_WAITING)
+        more = o->state == OBSERVE_CONTENT ? take_content(o) : take_command(o);
+}
+
+void observer_sent(struct observer *o, struct str bytes)
+{
+    buf_str(&o->sent, bytes);
+    understand(o);
+}
+
+/* --- what the server answers -------------------------------------------------------------------------------------------------- */
+
+static bool enhanced_fits(struct str text, unsigned code)
+{
+    size_t i = 1, dots = 0;
+    if (text.n < 5 || text.p[0] != (char)('0' + code / 100) || text.p[1] != '.')
+        return false;
+    while (i < text.n && text.p[i] != ' ') {
+        dots += text.p[i] == '.';
+        if (text.p[i] != '.' && (text.p[i] < '0' || text.p[i] > '9'))
+            return false;
+        i++;
+    }
+    return dots == 2;
+}
+
+static void check_line(struct observer *o, struct str line, unsigned code, enum observed to)
+{
+    struct ledger *l = o->ledger;
+    if (line.n + 2 > LINE_MAX_OCTETS)
+        ledger_violation(l, "a reply line of %zu octets", line.n + 2);
+    if (!ascii_printable(line))
+        ledger_violation(l, "a reply line with bytes that are not printable");
+    if (code < 200 || code > 599 || (line.n > 3 && line.p[3] != ' ' && line.p[3] != '-'))
+        ledger_violation(l, "a line that is no reply: %.*s", STR_ARG(line));
+    else if (o->code && o->code != code)
+        ledger_violation(l, "one reply with two codes, %u and %u", o->code, code);
+    bool bare = to == OBSERVED_GREETING || to == OBSERVED_EHLO || to == OBSERVED_HELO || code / 100 == 3;
+    if (o->esmtp && !bare && !enhanced_fits(str_sub(line, 4, line.n), code))
+        ledger_violation(l, "no fitting enhanced code (RFC 2034): %.*s", STR_ARG(line));
+}
+
+static void forget_pending(struct observer *o)
+{
+    memmove(o->pending, o->pending + 1, (o->pending_count - 1) * sizeof *o->pending);
+    o->pending_count--;
+}
+
+/* The last line of a reply to the oldest command. */
+static void answered(struct observer *o, struct pending to, unsigned code)
+{
+    bool ok = code / 100 == 2;
+    if (to.what == OBSERVED_EHLO && ok)
+        o->esmtp = true;
+    if (to.what == OBSERVED_DOT)
+        ledger_client_told(o->ledger, to.message, code);
+    if (to.what == OBSERVED_DATA) {
+        o->state = code == 354 ? OBSERVE_CONTENT : OBSERVE_COMMANDS;
+    } else if (code == 354) {
+        ledger_violation(o->ledger, "354 to what was not DATA");
+    }
+    if ((to.what == OBSERVED_QUIT && ok) || code == 421 || code == 521)
+        o->closing = true;
+}
+
+static void reply_done(struct observer *o, unsigned code)
+{
+    o->replies++;
+    o->last_code = code;
+    if (o->pending_count > 0) {
+        struct pending to = o->pending[0];
+        forget_pending(o);
+        answered(o, to, code);
+        if (o->closing)
+            o->pending_count = 0;
+        understand(o);
+        return;
+    }
+    bool endless = o->state == OBSERVE_COMMANDS && (o->sent.n >= 512 || (o->half_closed && o->sent.n > 0));
+    if (code == 421 || code == 521) /* unasked: a limit or a time-out; the connection ends */
+        o->closing = true;
+    else if (endless && !o->answered_early)
+        o->answered_early = true;
+    else
+        ledger_violation(o->ledger, "more replies than commands: an unasked %u", code);
+}
+
+static void line_done(struct observer *o, struct str line)
+{
+    unsigned code = 0;
+    o->lines++;
+    if (o->closing) {
+        ledger_violation(o->ledger, "a line after the one that ended the session: %.*s", (int)(line.n < 80 ? line.n : 80), line.p);
+        return;
+    }
+    for (size_t i = 0; i < 3; i++)
+        code = i < line.n && line.p[i] >= '0' && line.p[i] <= '9' ? code * 10 + (unsigned)(line.p[i] - '0') : 1000;
+    enum observed to = o->pending_count > 0 ? o->pending[0].what : OBSERVED_OTHER;
+    check_line(o, line, code, to);
+    if (to == OBSERVED_EHLO && str_eq_nocase(str_sub(line, 4, line.n), STR("CHUNKING")))
+        o->chunking = true;
+    o->code = code;
+    if (line.n > 3 && line.p[3] == '-')
+        return;
+    o->code = 0;
+    reply_done(o, code);
+}
+
+void observer_received(struct observer *o, struct str bytes)
+{
+    buf_str(&o->line, bytes);
+    size_t at = 0, end;
+    struct str all = buf_view(&o->line);
+    while ((end = str_find(all, '\n', at)) < all.n) {
+        if (end == at || all.p[end - 1] != '\r')
+            ledger_violation(o->ledger, "a reply line that does not end in CRLF");
+        line_done(o, str_sub(all, at, end > at ? end - 1 : at));
+        at = end + 1;
+    }
+    buf_consume(&o->line, at);
+}
+
+void observer_end(struct observer *o, bool closed)
+{
+    if (o->line.n > 0 || o->code)
+        ledger_violation(o->ledger, "a reply that breaks off");
+    if (!closed && o->pending_count > 0)
+        ledger_violation(o->ledger, "%zu commands without a reply", o->pending_count);
+    if (closed && !o->closing && o->pending_count > 0)
+        ledger_violation(o->ledger, "closed without a word, %zu commands without a reply", o->pending_count);
+}
+
+void observer_clear(struct observer *o)
+{
+    buf_free(&o->sent);
+    buf_free(&o->content);
+    buf_free(&o->line);
+    free(o->pending);
+    o->pending = NULL;
+    o->pending_count = 0;
+}

@@ -1,0 +1,40 @@
+/*
+ * observer.h - what one client connection shows of the rules: one reply for each command, in order; replies well formed; content ended by
+ * CRLF.CRLF alone. It sees the bytes that the client sends and those that the server answers, and knows nothing else.
+ *
+ * Commands are counted as lines; from DATA answered 354 on, content is followed to its end and given to the ledger. Violations go to the ledger.
+ */
+#ifndef POSTERN_SIM_OBSERVER_H
+#define POSTERN_SIM_OBSERVER_H
+
+#include "ledger.h"
+
+enum observed { OBSERVED_GREETING, OBSERVED_EHLO, OBSERVED_HELO, OBSERVED_DATA, OBSERVED_DOT, OBSERVED_QUIT, OBSERVED_OTHER };
+
+struct observer {
+    struct ledger *ledger;
+    struct buf sent;           /* not yet understood */
+    enum { OBSERVE_COMMANDS, OBSERVE_WAITING, OBSERVE_CONTENT } state;
+    struct pending { enum observed what; size_t message; } *pending; /* commands without a reply, oldest first */
+    size_t pending_count;
+    struct buf content;        /* as sent, since the 354 */
+    struct buf line;           /* of the server's, not yet whole */
+    unsigned code;             /* of a reply begun; 0: none */
+    bool chunking, esmtp;      /* announced; EHLO accepted */
+    bool ehlo_reply;           /* the reply being read is EHLO's */
+    bool closing;              /* 421, 521, 221: nothing may follow */
+    bool answered_early;       /* an endless line was answered before its end */
+    bool half_closed;
+    size_t replies, lines;     /* whole ones so far */
+    unsigned last_code;
+    uint64_t skip;             /* octets of a BDAT chunk */
+};
+
+void observer_init(struct observer *o, struct ledger *l);
+void observer_sent(struct observer *o, struct str bytes);
+void observer_received(struct observer *o, struct str bytes);
+/* The client waited for all replies and the server is quiet or has closed. */
+void observer_end(struct observer *o, bool closed);
+void observer_clear(struct observer *o);
+
+#endif
