@@ -1,9 +1,9 @@
 /*
  * arena.c - a list of blocks, filled from the newest.
  *
- * The first block is small (an idle session costs little), each next one twice as large up to BLOCK_MAX. What does not fit a block
- * of the next size gets one of its own; such a block goes behind the newest when the newest still has more room.
- * Under AddressSanitizer the bytes that were not handed out are poisoned, with a gap between two allocations.
+ * The first block is small (an idle session costs little), each next one twice as large up to BLOCK_MAX. What does not fit a
+ * block of the next size gets one of its own; such a block goes behind the newest when the newest still has more room. Under
+ * AddressSanitizer the bytes that were not handed out are poisoned, with a gap between two allocations.
  */
 #include "postern/base/arena.h"
 

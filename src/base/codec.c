@@ -52,7 +52,11 @@ void base64_encode(struct buf *out, const void *bytes, size_t n)
     for (; n > 0; p += 3) {
         size_t take = n < 3 ? n : 3;
         uint32_t v = (uint32_t)p[0] << 16 | (take > 1 ? (uint32_t)p[1] << 8 : 0) | (take > 2 ? p[2] : 0);
-        char four[4] = {BASE64[v >> 18], BASE64[v >> 12 & 63], take > 1 ? BASE64[v >> 6 & 63] : '=', take > 2 ? BASE64[v & 63] : '='};
+        char four[4] = {BASE64[v >> 18], BASE64[v >> 12 & 63], '=', '='};
+        if (take > 1)
+            four[2] = BASE64[v >> 6 & 63];
+        if (take > 2)
+            four[3] = BASE64[v & 63];
         buf_put(out, four, 4);
         n -= take;
     }

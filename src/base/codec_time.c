@@ -1,8 +1,8 @@
 /*
  * codec_time.c - times, durations and sizes as text.
  *
- * Times are computed here rather than by gmtime(3) and strptime(3), which read the locale and the TZ database. Days are counted in
- * the proleptic Gregorian calendar, without leap seconds, as Unix time does.
+ * Times are computed here rather than by gmtime(3) and strptime(3), which read the locale and the TZ database. Days are counted
+ * in the proleptic Gregorian calendar, without leap seconds, as Unix time does.
  */
 #include "postern/base/codec.h"
 

@@ -1,5 +1,6 @@
 /*
- * json_read.c - a pull parser for JSON text in memory (RFC 8259), strict: one value, valid UTF-8, no comments, no trailing commas.
+ * json_read.c - a pull parser for JSON text in memory (RFC 8259), strict: one value, valid UTF-8, no comments, no trailing
+ * commas.
  *
  * `expect` says what may come next; the stack holds the bracket of each open level. A string without escapes is a slice of the
  * input; one with escapes is decoded into the arena. An escaped surrogate without its other half becomes U+FFFD.

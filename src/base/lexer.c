@@ -48,7 +48,7 @@ static bool joins_lines(const struct lexer *l, size_t *end)
     return byte_at(l, i) == '\n' || byte_at(l, i) < 0;
 }
 
-/* Moves past white space, comments, joined lines, and ends of lines that end nothing. True: stopped at an end of line that counts. */
+/* Moves past white space, comments, joined lines, and ends of lines that end nothing. True: at an end of line that counts. */
 static bool skip_blank(struct lexer *l)
 {
     for (;;) {
@@ -130,7 +130,8 @@ static struct token read_string(struct lexer *l)
         }
         if (c == '\\' && !unescape(byte_at(l, i + 1))) {
             bool line_goes_on = byte_at(l, i + 1) >= 0x20;
-            t = bad(l, i, line_goes_on ? 2 : 1, "a string knows \\\" \\\\ \\n and \\t; write \\\\ for a backslash", "unknown escape in a string");
+            t = bad(l, i, line_goes_on ? 2 : 1, "a string knows \\\" \\\\ \\n and \\t; write \\\\ for a backslash",
+                    "unknown escape in a string");
             finish_bad_string(l, i + (line_goes_on ? 2 : 1));
             break;
         }

@@ -1,9 +1,10 @@
 /*
  * log.c - events as lines of key=value, gathered and written whole.
  *
- * A line is built in its own log_line and handed over by log_end() to the sink. The default sink puts time and level in front and
- * keeps the text in one buffer until log_flush(), a full buffer, an error line, a fork or the end of the process; each flush is one
- * write(2) of whole lines. When nobody reads stderr the buffer fills up to PENDING_MAX; then lines are dropped, and counted.
+ * A line is built in its own log_line and handed over by log_end() to the sink. The default sink puts time and level in front
+ * and keeps the text in one buffer until log_flush(), a full buffer, an error line, a fork or the end of the process; each
+ * flush is one write(2) of whole lines. When nobody reads stderr the buffer fills up to PENDING_MAX; then lines are dropped,
+ * and counted.
  */
 #include "postern/base/log.h"
 
@@ -19,7 +20,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
-enum { FLUSH_AT = 64 * 1024, PENDING_MAX = 1024 * 1024, VALUE_MAX = 4096, PATIENCE_MS = 50 };
+enum { FLUSH_AT = 64 * 1024, PENDING_MAX = 1024 * 1024, VALUE_MAX = 4096, LAST_PATIENCE_MS = 500 };
 
 static const char *const LEVEL[] = {"debug", "info", "warn", "error"};
 
@@ -41,8 +42,8 @@ static uint64_t now_ms(void)
     return c.wall_ms;
 }
 
-/* Lock held. What could not be written stays, from its exact byte on. */
-static void write_pending(void)
+/* Lock held. What could not be written stays, from its exact byte on. A stderr that takes no more holds us up for patience_ms. */
+static void write_pending(int patience_ms)
 {
     int saved = errno;
     while (pending.n > 0) {
@@ -54,7 +55,7 @@ static void write_pending(void)
         if (n < 0 && errno == EINTR)
             continue;
         struct pollfd slow = {.fd = STDERR_FILENO, .events = POLLOUT};
-        if (n < 0 && errno == EAGAIN && poll(&slow, 1, PATIENCE_MS) > 0 && (slow.revents & POLLOUT))
+        if (n < 0 && errno == EAGAIN && patience_ms > 0 && poll(&slow, 1, patience_ms) > 0 && (slow.revents & POLLOUT))
             continue;
         if (n < 0 && errno != EAGAIN && errno != ENOSPC)
             buf_clear(&pending); /* stderr is closed or broken: nobody to tell */
@@ -68,12 +69,27 @@ static void write_pending(void)
 static void lock_and_write(void)
 {
     pthread_mutex_lock(&lock);
-    write_pending();
+    write_pending(0);
 }
 
 static void unlock(void)
 {
     pthread_mutex_unlock(&lock);
+}
+
+/* A child must not write our lines a second time: what the parent could not write before the fork is the parent's. */
+static void child_begins(void)
+{
+    buf_clear(&pending);
+    dropped = 0;
+    unlock();
+}
+
+static void write_last(void)
+{
+    pthread_mutex_lock(&lock);
+    write_pending(LAST_PATIENCE_MS);
+    unlock();
 }
 
 void log_flush(void)
@@ -84,8 +100,8 @@ void log_flush(void)
 
 static void register_handlers(void)
 {
-    atexit(log_flush);
-    pthread_atfork(lock_and_write, unlock, unlock); /* a child must not write our lines a second time */
+    atexit(write_last);
+    pthread_atfork(lock_and_write, unlock, child_begins);
 }
 
 static void put_front(enum log_level level)
@@ -113,7 +129,7 @@ static void sink_stderr(void *context, enum log_level level, struct str line)
         buf_char(&pending, '\n');
     }
     if (pending.n >= FLUSH_AT || level == LOG_ERROR_)
-        write_pending();
+        write_pending(0);
     pthread_mutex_unlock(&lock);
 }
 

@@ -2,8 +2,8 @@
  * map.c - entries in order of insertion, and an index of slots (open addressing, linear probing) that points into them.
  *
  * A removed entry stays in its place with no value (its slot keeps pointing at it, so that probing goes on past it) until the
- * entries are full; then the map is built anew, larger when it is well filled. So a removal never moves anything, and a cursor stays
- * good across it. The index has twice as many slots as there can be entries: a probe always ends at an empty slot.
+ * entries are full; then the map is built anew, larger when it is well filled. So a removal never moves anything, and a cursor
+ * stays good across it. The index has twice as many slots as there can be entries: a probe always ends at an empty slot.
  */
 #include "postern/base/map.h"
 

@@ -1,8 +1,8 @@
 /*
  * prefix_set.c - a set of prefixes as two binary tries (IPv4, IPv6), nodes in one array.
  *
- * A lookup walks at most 32 or 128 nodes and stops at the first prefix it meets: in a set, the shortest match answers as well as the
- * longest. Nodes are numbers into the array, so that growing moves nothing that is pointed at; number 0 is "no child".
+ * A lookup walks at most 32 or 128 nodes and stops at the first prefix it meets: in a set, the shortest match answers as well
+ * as the longest. Nodes are numbers into the array, so that growing moves nothing that is pointed at; number 0 is "no child".
  */
 #include "postern/base/addr.h"
 

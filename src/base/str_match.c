@@ -5,8 +5,9 @@
 
 #include <string.h>
 
-/* One `*` at a time is remembered: when the text behind it does not match, the latest star takes one byte more. Earlier stars need
- * no second look, because whatever they could give up the latest star can take. So: no recursion, at most |pattern| * |s| steps. */
+/* One `*` at a time is remembered: when the text behind it does not match, the latest star takes one byte more. Earlier stars
+ * need no second look, because whatever they could give up the latest star can take. So: no recursion, at most |pattern| * |s|
+ * steps. */
 bool str_glob(struct str pattern, struct str s)
 {
     size_t p = 0, i = 0;

@@ -5,7 +5,8 @@
  * A comment runs from # to the end of the line (# must stand at a line's start or after white space).
  * A WORD is a run of letters, digits and . _ - * / : @ + % [ ] and bytes >= 0x80: names, numbers, durations, addresses, prefixes,
  * host:port, globs. What a word means is the parser's business (duration_parse, addr_parse ...).
- * A trailing ':' is a token of its own when white space or the end of line follows ("rule name: accept").
+ * A trailing ':' is a token of its own when white space or the end of line follows ("rule name: accept"); a word that ends in
+ * "::" keeps both (the address 2001:db8::).
  */
 #ifndef POSTERN_BASE_LEXER_H
 #define POSTERN_BASE_LEXER_H

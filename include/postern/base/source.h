@@ -1,11 +1,12 @@
 /*
  * source.h - text of a file that a person wrote, and complaints about it that show the place.
  *
- *     default.policy:12:31: error: unknown fact 'dnsbl.zem'
+ *     default.policy:12:30: error: unknown fact 'dnsbl.zem'
  *       rule zen-sbl: score 8 when dnsbl.zem in 127.0.0.2
  *                                  ^~~~~~~~~
  *     did you mean 'dnsbl.zen'?
  *
+ * The source line is shown without its indentation; columns count characters. When all are kept, an error takes a milder one's place.
  * Used by configuration, policies, transcripts and cases alike. At most DIAG_MAX complaints are kept; the rest are counted.
  */
 #ifndef POSTERN_BASE_SOURCE_H

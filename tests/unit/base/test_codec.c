@@ -56,8 +56,8 @@ Test(codec, base64_vectors)
 
 Test(codec, base64_strict)
 {
-    static const char *const bad[] = {"Z", "Zg", "Zg=", "Zg===", "Z===", "====", "Zm9v\n", "Zm 9", "Zh==", "Zm9=", "=Zg=", "Zg==Zg==", "Z-_v",
-                                      "Zm9vYg", "Zm=v", "\xc3\xa4==", "Zm9vZg=x"};
+    static const char *const bad[] = {"Z", "Zg", "Zg=", "Zg===", "Z===", "====", "Zm9v\n", "Zm 9", "Zh==", "Zm9=", "=Zg=",
+                                      "Zg==Zg==", "Z-_v", "Zm9vYg", "Zm=v", "\xc3\xa4==", "Zm9vZg=x"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         check_decode(base64_decode, str_of(bad[i]), NULL);
 }
@@ -119,8 +119,9 @@ Test(codec, utf8_every_code_point)
 
 Test(codec, utf8_broken)
 {
-    static const char *const bad[] = {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf",
-                                      "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\xfe", "\xc3", "\xe2\x82", "\xf0\x9f\x98",
+    static const char *const bad[] = {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xe0\x9f\xbf",
+                                      "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+                                      "\xff", "\xfe", "\xc3", "\xe2\x82", "\xf0\x9f\x98",
                                       "\xc3\x28", "\xe2\x28\xa1", "\xe2\x82\x28", "\xf0\x28\x8c\xbc", "ok\xc3", "\xf8\x88\x80\x80\x80"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         cr_assert_not(utf8_valid(str_of(bad[i])), "case %zu", i);
