@@ -24,7 +24,7 @@ bool verb_served(enum verb v);
 struct path {
     struct str whole;      /* between < and >, without a source route: what goes on to the backend */
     struct str local;      /* as written, quotes and escapes kept */
-    struct str local_plain;/* unquoted and unescaped, for comparing (in the arena) */
+    struct str local_plain;/* unquoted and unescaped, for comparing (in the arena when it was quoted) */
     struct str domain;     /* as written; empty for <> and <postmaster> */
     bool null;             /* <> */
     bool quoted;           /* local part is a Quoted-string */
@@ -58,11 +58,12 @@ struct command {
 bool command_parse(struct str line, struct arena *arena, struct command *out, struct reply *error);
 
 /* Parts that others need too. */
-bool path_parse(struct str text, bool allow_null, bool allow_bare_postmaster, struct arena *arena, struct path *out); /* "<a@b>" or "a@b"; whole slice */
+bool path_parse(struct str text, bool allow_null, bool allow_bare_postmaster, struct arena *arena, struct path *out); /* "<a@b>" or "a@b"; whole slice; local part up to 255 octets, as VERP needs */
 bool domain_valid(struct str s);      /* RFC 5321 Domain: LDH labels of 1..63 (underscore tolerated), 255 in all, no trailing dot, not all digits and dots */
 bool domain_valid_utf8(struct str s); /* the same with U-labels (any valid UTF-8 above 127) */
 /* The argument of HELO/EHLO: a domain, an address literal, or something else that is safe to repeat. */
 enum helo_form { HELO_NAME, HELO_LITERAL, HELO_BARE, HELO_INVALID }; /* bare: a single label, or an IP address without brackets */
+/* *literal: the address of a literal, and of an IP address without brackets; else family 0. */
 enum helo_form helo_classify(struct str argument, struct addr *literal);
 bool helo_acceptable(struct str argument); /* printable without spaces and <= 255 bytes; else 501 */
 bool address_literal_parse(struct str s, struct addr *out); /* "[192.0.2.1]", "[IPv6:2001:db8::1]" */
