@@ -58,7 +58,8 @@ struct command {
 bool command_parse(struct str line, struct arena *arena, struct command *out, struct reply *error);
 
 /* Parts that others need too. */
-bool path_parse(struct str text, bool allow_null, bool allow_bare_postmaster, struct arena *arena, struct path *out); /* "<a@b>" or "a@b"; whole slice; local part up to 255 octets, as VERP needs */
+/* "<a@b>" or "a@b"; whole slice. Local parts up to 255 octets (VERP needs more than the 64 of RFC 5321 4.5.3.1.1). */
+bool path_parse(struct str text, bool allow_null, bool allow_bare_postmaster, struct arena *arena, struct path *out);
 bool domain_valid(struct str s);      /* RFC 5321 Domain: LDH labels of 1..63 (underscore tolerated), 255 in all, no trailing dot, not all digits and dots */
 bool domain_valid_utf8(struct str s); /* the same with U-labels (any valid UTF-8 above 127) */
 /* The argument of HELO/EHLO: a domain, an address literal, or something else that is safe to repeat. */

@@ -208,7 +208,9 @@ Test(command, parameters_are_slices_as_written)
 /* Any octet in any place of a good line: never a crash, never a control byte in what comes out. */
 Test(command, one_octet_changed)
 {
-    const char *const good[] = {"EHLO client.example", "MAIL FROM:<\"a b\"@c.example> SIZE=10", "RCPT TO:<@x,@y:u@[IPv6:::1]> A=b", "NOOP x"};
+    const char *const good[] = {"EHLO client.example",
+                                "MAIL FROM:<\"a b\"@c.example> SIZE=10",
+                                "RCPT TO:<@x,@y:u@[IPv6:::1]> A=b", "NOOP x"};
     for (size_t g = 0; g < sizeof good / sizeof good[0]; g++) {
         for (size_t at = 0; at < strlen(good[g]); at++) {
             for (int octet = 0; octet < 256; octet++) {

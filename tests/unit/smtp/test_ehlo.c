@@ -13,7 +13,8 @@ Test(ehlo, read)
         uint64_t size;
         const char *xclient;
     } table[] = {
-        {{250, {0, 0, 0}, STR("mx.example greets you\nPIPELINING\nSIZE 10240000\nETRN\nENHANCEDSTATUSCODES\n8BITMIME\nDSN\nSMTPUTF8\nCHUNKING")},
+        {{250, {0, 0, 0}, STR("mx.example greets you\nPIPELINING\nSIZE 10240000\n"
+                             "ETRN\nENHANCEDSTATUSCODES\n8BITMIME\nDSN\nSMTPUTF8\nCHUNKING")},
          BIT(PIPELINING) | BIT(SIZE) | BIT(ETRN) | BIT(ENHANCEDSTATUSCODES) | BIT(EIGHTBITMIME) | BIT(DSN) | BIT(SMTPUTF8) | BIT(CHUNKING),
          10240000, ""},
         {{250, {0, 0, 0}, STR("mx.example")}, 0, 0, ""},

@@ -142,8 +142,9 @@ Test(reply_parser, bounds)
         {"just fits", "250 ", "x", REPLY_BYTES_MAX - 6, "\r\n", REPLY_PARSE_DONE},
         {"one too many", "250 ", "x", REPLY_BYTES_MAX - 5, "\r\n", REPLY_PARSE_FAILED},
         {"no end at all", "250 ", "x", 3 * REPLY_BYTES_MAX, "", REPLY_PARSE_FAILED},
-        {"many long lines", "", "250-0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
-                                "0123456789012345678901234567890123456789012345678901234567890123456789\r\n", 120, "250 x\r\n", REPLY_PARSE_FAILED},
+        {"many long lines", "", "250-01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567"
+                                "890123456789012345678901234567890123456789012345678901234567890123456789\r\n",
+         120, "250 x\r\n", REPLY_PARSE_FAILED},
     };
     for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
         struct buf wire = {0};
