@@ -77,7 +77,7 @@ void loop_poll(struct loop *l, bool may_wait)
     if (may_wait) {
         alarm_update(l);
     }
-    event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY | (may_wait ? EVLOOP_ONCE : EVLOOP_NONBLOCK));
+    event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY | EVLOOP_ONCE | (may_wait ? 0 : EVLOOP_NONBLOCK));
 }
 
 static void descriptor_ready(evutil_socket_t fd, short what, void *context)
