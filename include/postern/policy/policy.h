@@ -47,7 +47,8 @@ void policy_unref(struct policy **p);
 
 struct schema *policy_schema(const struct policy *p);
 const char *policy_path(const struct policy *p);
-/* A digest of all texts it was read from (hex, 16 digits): records name the policy that made them. */
+/* A digest of all texts it was read from, list files and the built-in list `domains` included (FNV-1a, 64 bits; hex, 16 digits; the same on
+ * every machine): records name the policy that made them. */
 const char *policy_digest(const struct policy *p);
 size_t policy_declaration_count(const struct policy *p);
 const struct declaration *policy_declaration(const struct policy *p, size_t i);
@@ -63,11 +64,14 @@ struct rule_info {
     unsigned line;
 };
 struct rule_info policy_rule(const struct policy *p, enum stage stage, size_t i);
-/* The facts that the rules of a stage read (conditions and texts; conditions by name resolved; greylist's own facts included). */
+/* The facts that the rules of a stage read (conditions and texts; conditions by name resolved; greylist's own facts included). `score` is not
+ * among them: the walk makes it. */
 struct fact_bits policy_needs(const struct policy *p, enum stage stage, bool with_monitor_rules);
-/* Could a rule at index >= from of this stage speak before RCPT (`reject now`, `tempfail now`, tarpit)? */
+/* Could a rule at index >= from of this stage speak before RCPT (`reject now`, `tempfail now`, tarpit)? False for stages
+ * rcpt and data. */
 bool policy_may_speak(const struct policy *p, enum stage stage, size_t from);
-/* Names that our tags and headers use: incoming fields of these names are removed. "X-Postern-Tag" is among them when a rule tags. */
+/* Names that our tags and headers use: incoming fields of these names are removed. "X-Postern-Tag" is among them when a rule tags. Monitor
+ * rules write nothing and do not count. */
 size_t policy_header_count(const struct policy *p);
 struct str policy_header(const struct policy *p, size_t i);
 

@@ -2,7 +2,8 @@
  * walk.h - verdict = policy(evidence): one pure function, used by live filtering, explain, test, replay.
  *
  * Rules of a stage are read in order; the walk stops at the first rule whose condition is unknown (NOT_YET, and `wanted` says which facts
- * are lacking); a rule fires on true only. Conditions are true, false, unknown or error: and: false, unknown, error, true win in this order;
+ * are lacking); a rule fires on true only. A rule whose text shows a fact waits for that fact too; the facts of `greylist` are wanted only
+ * when the rule's condition is true, so a check that touches a store should be started by `wanted`, not ahead by policy_needs(). Conditions are true, false, unknown or error: and: false, unknown, error, true win in this order;
  * or: true, unknown, error, false; not swaps true and false only. So a verdict depends on the facts and never on the order in which they came.
  */
 #ifndef POSTERN_POLICY_WALK_H
@@ -46,20 +47,28 @@ struct walk {
     struct str text;         /* facts filled in; 7-bit printable; without the id */
     int rule;                /* index of the deciding rule, -1: none */
     size_t stopped_at;       /* NOT_YET: index of the rule that lacks something */
-    int64_t score;           /* this stage's own sum */
+    int64_t score;           /* this stage's own sum, negative scores as far as the limit lets them count */
+    int64_t negative;        /* of it: what negative scores gave, <= 0 */
     struct str class;        /* empty: no rule set one */
     uint64_t tarpit_ms;      /* sum of fired tarpits */
     struct mark *marks; size_t mark_count;
     struct tag_header *headers; size_t header_count;
-    struct fact_bits wanted; /* facts that were unknown where the walk stopped */
+    struct fact_bits wanted; /* facts that were unknown where the walk stopped; with_monitor: also those that monitor rules lack, which never
+                              * stop the walk (so a walk that is done may still want some) */
     struct trace_item *trace; size_t trace_count; /* one a rule, in order, when asked for */
 };
 
 struct walk_input {
     enum stage stage;
     const struct facts *facts;   /* of the stage's scope */
-    int64_t score;               /* sum of the earlier stages that count (walk_score_base) */
-    int64_t negative_limit;      /* the total that negative scores can give is at least -negative_limit (setting) */
+    int64_t score;               /* sum of walk.score of the earlier stages that count */
+    int64_t negative;            /* sum of walk.negative of the same stages, <= 0 */
+    /*
+     * What negative scores give in all stages together is at least -negative_limit (a setting, >= 0). Exactly: a fired `score N` with N < 0
+     * counts max(N, -(negative_limit + negative so far)), the stage's own so far included; positive scores do not enter into it, so a
+     * large positive one buys no more forgiveness and the order of rules changes no total.
+     */
+    int64_t negative_limit;
     bool with_monitor;           /* also judge monitor rules (never applied; only in the trace) */
     bool with_trace;
     struct str help;             /* {help} in texts */
