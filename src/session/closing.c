@@ -1,0 +1,267 @@
+/*
+ * closing.c - the end of a transaction, or of a connection without one: marks and passes to the store, one log line, one journal record.
+ *
+ * Evidence may come after the session went: monitor rules and later replays want it. So an ended transaction waits for the checks that were
+ * started, at most until their deadlines (and while there are not too many waiting), then its record is written and it is freed.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "session.h"
+
+enum { PASS_LIFE_DAYS = 36 };
+
+static const uint64_t DAY_MS = 24ull * 3600 * 1000;
+
+/* --- what outlives the connection ---------------------------------------------------------------------------------------------- */
+
+static void record_marks(struct transaction *t, const struct walk *w)
+{
+    for (size_t i = 0; i < w->mark_count; i++) {
+        struct store_operation op = {.kind = STORE_MARK,
+                                     .mode = STORE_TOUCH,
+                                     .key = mark_key(&t->arena, w->marks[i].name, &t->client.addr),
+                                     .now_ms = loop_wall(t->proxy->parts.loop),
+                                     .ttl_ms = w->marks[i].ms};
+        store_record(t->proxy->parts.store, &op);
+    }
+}
+
+static void record_passes(struct transaction *t)
+{
+    for (struct recipient *r = t->recipients; r; r = r->next) {
+        if (!r->accepted || !r->scope || t->sender.null || !facts_has(&r->scope->facts, FACT_GREYLIST_AGE))
+            continue;
+        struct store_operation op = {.kind = STORE_PASSED,
+                                     .mode = STORE_TOUCH,
+                                     .key = greylist_key(&t->arena, &t->client.addr, t->sender.whole, r->path.whole),
+                                     .now_ms = loop_wall(t->proxy->parts.loop),
+                                     .ttl_ms = PASS_LIFE_DAYS * DAY_MS};
+        store_record(t->proxy->parts.store, &op);
+    }
+}
+
+static void to_store(struct transaction *t)
+{
+    for (int i = 0; i < STAGE_COUNT; i++)
+        if (t->verdicts[i].present)
+            record_marks(t, &t->verdicts[i].walk);
+    for (struct recipient *r = t->recipients; r; r = r->next)
+        if (r->verdict.present)
+            record_marks(t, &r->verdict.walk);
+    if (strncmp(t->end, "delivered", 9) == 0)
+        record_passes(t);
+}
+
+/* --- record and log ------------------------------------------------------------------------------------------------------------ */
+
+static void fill_record(struct transaction *t, struct record *r)
+{
+    const struct settings *set = t->proxy->parts.settings;
+    *r = (struct record){
+        .id = str_of(t->id),
+        .start_wall_ms = t->start_wall_ms,
+        .end_wall_ms = loop_wall(t->proxy->parts.loop),
+        .policy = t->policy,
+        .client = t->client,
+        .listener = t->scopes[STAGE_CONNECT]->subject->listener,
+        .esmtp = t->esmtp,
+        .sticky_helo = t->sticky != NULL,
+        .sticky_scope = t->sticky,
+        .reply = t->reply,
+        .reply_by = t->reply_by,
+        .end = t->end,
+        .negative_limit = (int64_t)set->negative_score_limit,
+        .help = set->help,
+    };
+    const char *dot = strchr(t->id, '.');
+    r->session_id = dot ? (struct str){t->id, (size_t)(dot - t->id)} : r->id;
+    char where[ADDR_PORT_TEXT];
+    if (t->backend.addr.family)
+        r->backend = arena_str(&t->arena, str_of(addr_port_format(&t->backend, where)));
+    for (int i = 0; i < STAGE_COUNT; i++) {
+        r->scopes[i] = t->scopes[i];
+        r->verdicts[i] = t->verdicts[i];
+    }
+    struct record_recipient **last = &r->recipients;
+    for (struct recipient *x = t->recipients; x; x = x->next) {
+        struct record_recipient *y = arena_zalloc(&t->arena, sizeof *y);
+        *y = (struct record_recipient){.scope = x->scope, .verdict = x->verdict, .address = x->path.whole, .reply = x->spoken,
+                                       .by = x->by, .accepted = x->accepted};
+        *last = y;
+        last = &y->next;
+    }
+}
+
+/* The refusal or verdict that a reader of the log wants to see: of the dot, else of the first refused recipient. */
+static struct ruling last_ruling(const struct transaction *t, struct str *reply)
+{
+    struct stage_verdict v[STAGE_COUNT];
+    memcpy(v, t->verdicts, sizeof v);
+    v[STAGE_RCPT].present = false;
+    *reply = t->reply;
+    for (const struct recipient *r = t->recipients; r && !reply->n; r = r->next)
+        if (!r->accepted && r->spoken.n) {
+            v[STAGE_RCPT] = r->verdict;
+            *reply = r->spoken;
+        }
+    return ruling_of(v, STAGE_DATA);
+}
+
+static void write_log(struct transaction *t)
+{
+    struct log_line l;
+    struct str reply;
+    struct ruling ruling = last_ruling(t, &reply);
+    log_begin(&l, LOG_INFO_, t->end);
+    log_cstr(&l, "id", t->id);
+    log_addr(&l, "client", &t->client.addr);
+    const struct scope *helo = t->scopes[STAGE_HELO] ? t->scopes[STAGE_HELO] : t->sticky;
+    if (helo)
+        log_str(&l, "helo", helo->subject->helo);
+    if (t->scopes[STAGE_MAIL])
+        log_str(&l, "from", t->sender.whole);
+    if (t->recipients)
+        log_str(&l, "to", t->recipients->path.whole);
+    if (t->recipient_count > 1)
+        log_u64(&l, "recipients", t->recipient_count);
+    if (ruling.walk && ruling.walk->rule >= 0)
+        log_str(&l, "rule", policy_rule(t->policy, ruling.stage, (size_t)ruling.walk->rule).name);
+    if (t->content)
+        log_u64(&l, "size", t->content->data.size);
+    if (reply.n)
+        log_str(&l, "reply", reply);
+    log_u64(&l, "ms", loop_wall(t->proxy->parts.loop) - t->start_wall_ms);
+    log_end(&l);
+}
+
+static void write_record(struct transaction *t)
+{
+    if (!t->proxy->parts.journal)
+        return;
+    struct record r;
+    struct buf line = {0};
+    fill_record(t, &r);
+    record_write(&r, &line);
+    t->proxy->parts.journal(t->proxy->parts.journal_context, buf_view(&line));
+    buf_free(&line);
+    count(COUNTER_JOURNAL_RECORDS);
+}
+
+/* --- waiting for late evidence ------------------------------------------------------------------------------------------------- */
+
+static void each_scope(struct transaction *t, void (*visit)(struct scope *s, void *context), void *context)
+{
+    for (struct recipient *r = t->recipients; r; r = r->next)
+        if (r->scope)
+            visit(r->scope, context);
+    if (t->sticky)
+        visit(t->sticky, context);
+    for (int i = STAGE_COUNT - 1; i >= 0; i--)
+        if (t->scopes[i])
+            visit(t->scopes[i], context);
+}
+
+static void gather(struct scope *s, void *all)
+{
+    if (!decide_gather(s))
+        *(bool *)all = false;
+}
+
+static void soonest(struct scope *s, void *at)
+{
+    uint64_t d = decide_next_deadline(s);
+    if (d < *(uint64_t *)at)
+        *(uint64_t *)at = d;
+}
+
+static void expire(struct scope *s, void *unused)
+{
+    (void)unused;
+    decide_expire(s);
+}
+
+static void own(struct scope *s, void *task)
+{
+    scope_set_owner(s, task);
+}
+
+static void finish(struct transaction *t)
+{
+    struct proxy *p = t->proxy;
+    write_record(t);
+    timer_cancel(p->parts.loop, &t->timer);
+    loop_unwake(p->parts.loop, &t->task);
+    if (t->link) {
+        *t->link = t->next;
+        if (t->next)
+            t->next->link = t->link;
+        p->closing_count--;
+        proxy_check_drained(p);
+    }
+    transaction_free(t);
+}
+
+static void closing_run(struct task *task)
+{
+    struct transaction *t = (struct transaction *)((char *)task - offsetof(struct transaction, task));
+    bool all = true;
+    each_scope(t, gather, &all);
+    if (all) {
+        finish(t);
+        return;
+    }
+    uint64_t at = UINT64_MAX;
+    each_scope(t, soonest, &at);
+    timer_set(t->proxy->parts.loop, &t->timer, at);
+}
+
+static void closing_timer(struct timer *timer)
+{
+    struct transaction *t = (struct transaction *)((char *)timer - offsetof(struct transaction, timer));
+    loop_wake(t->proxy->parts.loop, &t->task);
+}
+
+void closing_expire(struct transaction *t)
+{
+    each_scope(t, expire, NULL);
+    finish(t);
+}
+
+void closing_take(struct transaction *t)
+{
+    struct proxy *p = t->proxy;
+    t->session = NULL;
+    to_store(t);
+    write_log(t);
+    content_free(&t->content);
+    bool all = true;
+    each_scope(t, gather, &all);
+    if (all || !p->parts.journal || p->closing_count >= CLOSING_MAX || p->ending) {
+        if (!all)
+            each_scope(t, expire, NULL);
+        finish(t);
+        return;
+    }
+    t->task.run = closing_run;
+    t->timer.fire = closing_timer;
+    t->next = p->closing;
+    t->link = &p->closing;
+    if (t->next)
+        t->next->link = &t->next;
+    p->closing = t;
+    p->closing_count++;
+    /* The connection's scopes may have several owners-to-be: whoever ends last is woken, and each record gathers for itself. */
+    each_scope(t, own, &t->task);
+    closing_run(&t->task);
+}
+
+void closing_connection(struct session *s, enum hangup why)
+{
+    struct transaction *t = transaction_new(s);
+    s->messages--;
+    s->had_transaction = false;
+    memcpy(t->id, s->id, sizeof s->id);
+    t->start_wall_ms = s->start_wall_ms;
+    transaction_end(s, why == HANGUP_QUIT || why == HANGUP_CLIENT ? "no-transaction" : hangup_words[why]);
+}

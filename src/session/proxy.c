@@ -1,0 +1,162 @@
+/*
+ * proxy.c - what all sessions share, the door with its limits, draining.
+ */
+#include <stdlib.h>
+
+#include "session.h"
+
+struct proxy *proxy_new(const struct proxy_parts *parts, struct policy *policy)
+{
+    struct proxy *p = xcalloc(1, sizeof *p);
+    p->parts = *parts;
+    p->world = (struct evidence_world){.loop = parts->loop,
+                                       .settings = parts->settings,
+                                       .resolver = parts->resolver,
+                                       .store = parts->store,
+                                       .health = parts->health};
+    p->policy = policy_ref(policy);
+    p->backends = backends_new(p);
+    p->per_client = map_new();
+    p->per_network = map_new();
+    p->scratch = xmalloc(READ_CHUNK);
+    return p;
+}
+
+void proxy_start(struct proxy *p)
+{
+    backends_start(p->backends);
+}
+
+void proxy_set_policy(struct proxy *p, struct policy *policy)
+{
+    struct policy *old = p->policy;
+    p->policy = policy_ref(policy);
+    policy_unref(&old);
+}
+
+size_t proxy_sessions(const struct proxy *p)
+{
+    return p->session_count;
+}
+
+/* --- the door ------------------------------------------------------------------------------------------------------------------ */
+
+static struct str client_key(const struct addr *a, char text[ADDR_TEXT])
+{
+    return str_of(addr_format(a, text));
+}
+
+static struct str network_key(const struct addr *a, char text[PREFIX_TEXT])
+{
+    struct prefix net = addr_network(a, 24, 64);
+    return str_of(prefix_format(&net, text));
+}
+
+static size_t tally(const struct map *m, struct str key)
+{
+    return (size_t)(uintptr_t)map_get(m, key);
+}
+
+static void tally_add(struct map *m, struct str key, int step)
+{
+    size_t n = tally(m, key) + (size_t)step;
+    if (n == 0)
+        map_remove(m, key);
+    else
+        map_put(m, key, (void *)(uintptr_t)n);
+}
+
+/* Refuses at the door: one line and the end, no session. */
+static void turn_away(struct proxy *p, struct stream *client, enum reply_id id)
+{
+    struct arena arena = {0};
+    struct buf out = {0};
+    struct reply r = reply_make(&arena, id, p->parts.settings->hostname);
+    reply_format(&out, &r, true, STR_NONE);
+    stream_put(client, out.p, out.n);
+    stream_close(p->parts.loop, &client);
+    buf_free(&out);
+    arena_clear(&arena);
+    count(COUNTER_CONNECTIONS_REFUSED);
+}
+
+void proxy_accept(struct proxy *p, struct stream *client, const struct addr_port *peer, struct str listener)
+{
+    const struct settings *set = p->parts.settings;
+    char address[ADDR_TEXT], network[PREFIX_TEXT];
+    struct str by_client = client_key(&peer->addr, address), by_network = network_key(&peer->addr, network);
+    if (p->draining)
+        turn_away(p, client, REPLY_SHUTDOWN);
+    else if (p->session_count >= set->max_sessions)
+        turn_away(p, client, REPLY_TOO_BUSY);
+    else if (tally(p->per_client, by_client) >= set->max_per_client || tally(p->per_network, by_network) >= set->max_per_network)
+        turn_away(p, client, REPLY_TOO_MANY_CONNECTIONS);
+    else {
+        tally_add(p->per_client, by_client, 1);
+        tally_add(p->per_network, by_network, 1);
+        p->session_count++;
+        session_new(p, client, peer, listener);
+    }
+}
+
+void proxy_session_gone(struct proxy *p, const struct addr_port *peer)
+{
+    char address[ADDR_TEXT], network[PREFIX_TEXT];
+    tally_add(p->per_client, client_key(&peer->addr, address), -1);
+    tally_add(p->per_network, network_key(&peer->addr, network), -1);
+    p->session_count--;
+    proxy_check_drained(p);
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------------------- */
+
+static void drain_done(struct task *t)
+{
+    struct proxy *p = (struct proxy *)((char *)t - offsetof(struct proxy, drain_task));
+    if (p->drained)
+        p->drained(p->drained_context);
+}
+
+void proxy_check_drained(struct proxy *p)
+{
+    if (!p->draining || p->session_count > 0 || p->closing_count > 0 || p->ending)
+        return;
+    loop_wake(p->parts.loop, &p->drain_task);
+}
+
+void proxy_drain(struct proxy *p, void (*drained)(void *context), void *context)
+{
+    p->draining = true;
+    p->drained = drained;
+    p->drained_context = context;
+    p->drain_task.run = drain_done;
+    for (struct session *s = p->sessions, *next; s; s = next) {
+        next = s->next;
+        session_drain(s);
+    }
+    while (p->closing) /* the evidence that is still missing will not be waited for */
+        closing_expire(p->closing);
+    proxy_check_drained(p);
+}
+
+void proxy_free(struct proxy **pp)
+{
+    struct proxy *p = *pp;
+    if (!p)
+        return;
+    p->ending = true;
+    while (p->sessions) {
+        speak_id(p->sessions, REPLY_SHUTDOWN, STR_NONE);
+        session_end(p->sessions, HANGUP_SHUTDOWN);
+    }
+    while (p->closing)
+        closing_expire(p->closing);
+    loop_unwake(p->parts.loop, &p->drain_task);
+    backends_free(&p->backends);
+    policy_unref(&p->policy);
+    map_free(&p->per_client, NULL);
+    map_free(&p->per_network, NULL);
+    free(p->scratch);
+    free(p);
+    *pp = NULL;
+}

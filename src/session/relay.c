@@ -1,0 +1,371 @@
+/*
+ * relay.c - one transaction at the backend: MAIL and the RCPTs while the client's wait, then DATA, the content and the dot.
+ *
+ * Everything here is run again whenever something arrived; progress is in the transaction (mail_sent, each recipient's relay state, data_sent ...).
+ * Before the dot a lost connection is replaced once, silently, and the envelope repeated. Once the dot may have been sent there is no second
+ * try: an unclear outcome is 4xx (DESIGN section 3; RFC 5321 4.2.5, 6.1).
+ */
+#include <string.h>
+
+#include "session.h"
+
+enum { CONTENT_CHUNK = 65536 };
+
+static char mail_context, data_context, dot_context, rset_context; /* their addresses say what a reply belongs to */
+
+static void lose_upstream(struct session *s);
+
+/* What a client is told when the backend said r: as it is, save what must not cross (DESIGN section 3, "The backend's replies"). */
+static struct reply crossed(struct arena *arena, const struct reply *r, enum expect kind)
+{
+    if (r->code == 421) /* its connection ends, ours does not */
+        return reply_of(arena, 451, r->enhanced.class == 4 ? "" : "4.3.2", r->text);
+    if (kind == EXPECT_MAIL && r->code == 552)
+        return reply_make(arena, REPLY_BACKEND_SIZE, STR_NONE);
+    if (reply_is(r, 4) || reply_is(r, 5))
+        return *r;
+    bool expected = (kind == EXPECT_RCPT || kind == EXPECT_DOT) && reply_is(r, 2);
+    return expected ? *r : reply_make(arena, REPLY_BACKEND_CONFUSED, STR_NONE);
+}
+
+static void recipient_answer(struct recipient *r, const struct reply *reply, const char *by)
+{
+    r->reply = *reply;
+    r->by = by;
+    r->state = RECIPIENT_ANSWERED;
+}
+
+/* --- replies coming in --------------------------------------------------------------------------------------------------------- */
+
+static void take_rcpt(struct session *s, struct recipient *r, const struct reply *reply)
+{
+    struct transaction *t = s->t;
+    bool ok = reply_is(reply, 2);
+    r->relay = ok ? RELAY_OK : RELAY_NO;
+    if (r->again) { /* it was accepted by the connection before; the client knows it as accepted */
+        t->recipient_lost |= !ok;
+        return;
+    }
+    if (r->state != RECIPIENT_RELAYED)
+        return;
+    struct reply out = t->mail_reply.code && !reply_is(&t->mail_reply, 2) ? crossed(&t->arena, &t->mail_reply, EXPECT_MAIL)
+                                                                          : crossed(&t->arena, reply, EXPECT_RCPT);
+    recipient_answer(r, &out, "backend");
+}
+
+static void take_reply(struct session *s, enum expect kind, void *context, const struct reply *reply)
+{
+    struct transaction *t = s->t;
+    if (!t)
+        return;
+    switch (kind) {
+    case EXPECT_MAIL: t->mail_reply = *reply; break;
+    case EXPECT_RCPT: take_rcpt(s, context, reply); break;
+    case EXPECT_DATA:
+        t->data_ok = reply->code == 354;
+        if (!t->data_ok)
+            t->data_reply = crossed(&t->arena, reply, EXPECT_DATA);
+        break;
+    case EXPECT_DOT:
+        if (t->dot_sent)
+            t->dot_reply = crossed(&t->arena, reply, EXPECT_DOT);
+        else /* it could not wait for the end: a refusal counts, anything else makes no sense */
+            t->data_reply = crossed(&t->arena, reply, EXPECT_DATA);
+        break;
+    case EXPECT_GREETING:
+    case EXPECT_EHLO:
+    case EXPECT_RSET:
+    case EXPECT_QUIT: break;
+    }
+}
+
+/* Takes in what has come. False: the connection was lost. */
+static bool take_replies(struct session *s)
+{
+    struct arena scratch = {0};
+    struct arena *arena = s->t ? &s->t->arena : &scratch;
+    enum expect kind;
+    void *context;
+    struct reply reply;
+    enum reply_parse result;
+    bool hangs_up = false;
+    while ((result = upstream_reply(s->upstream, arena, &kind, &context, &reply)) == REPLY_PARSE_DONE) {
+        take_reply(s, kind, context, &reply);
+        hangs_up = reply.code == 421;
+    }
+    arena_clear(&scratch);
+    return result != REPLY_PARSE_FAILED && !hangs_up;
+}
+
+/* --- commands going out -------------------------------------------------------------------------------------------------------- */
+
+static void send_mail(struct session *s)
+{
+    struct transaction *t = s->t;
+    struct buf line = {0};
+    buf_cstr(&line, "MAIL FROM:<");
+    buf_str(&line, t->sender.whole);
+    buf_char(&line, '>');
+    buf_str(&line, t->sender_parameters);
+    if (t->size_declared && upstream_has(s->upstream, EXT_SIZE))
+        buf_printf(&line, " SIZE=%llu", (unsigned long long)t->size_declared);
+    upstream_send(s->upstream, buf_view(&line), EXPECT_MAIL, &mail_context);
+    buf_free(&line);
+    t->mail_sent = true;
+    t->mail_reply = (struct reply){0};
+    t->backend = upstream_address(s->upstream);
+}
+
+static void send_rcpt(struct session *s, struct recipient *r)
+{
+    struct buf line = {0};
+    buf_cstr(&line, "RCPT TO:<");
+    buf_str(&line, r->path.whole);
+    buf_char(&line, '>');
+    upstream_send(s->upstream, buf_view(&line), EXPECT_RCPT, r);
+    buf_free(&line);
+    r->relay = RELAY_SENT;
+}
+
+static bool any_relay(const struct transaction *t, enum relay_state state)
+{
+    for (const struct recipient *r = t->recipients; r; r = r->next)
+        if (r->relay == state)
+            return true;
+    return false;
+}
+
+/* No backend, or MAIL was refused: everyone waiting for it has the answer. */
+static void answer_all(struct session *s, const struct reply *reply, const char *by)
+{
+    for (struct recipient *r = s->t->recipients; r; r = r->next) {
+        if (r->relay != RELAY_QUEUED && r->relay != RELAY_SENT)
+            continue;
+        if (r->relay == RELAY_SENT && s->upstream)
+            upstream_forget(s->upstream, r);
+        r->relay = RELAY_NO;
+        if (r->again)
+            s->t->recipient_lost = true;
+        else if (r->state == RECIPIENT_RELAYED)
+            recipient_answer(r, reply, by);
+    }
+}
+
+static void send_queued(struct session *s)
+{
+    struct transaction *t = s->t;
+    if (!t->mail_sent) {
+        if (!upstream_may_send(s->upstream))
+            return;
+        send_mail(s);
+    }
+    if (t->mail_reply.code && !reply_is(&t->mail_reply, 2)) {
+        struct reply refusal = crossed(&t->arena, &t->mail_reply, EXPECT_MAIL);
+        answer_all(s, &refusal, "backend");
+        return;
+    }
+    for (struct recipient *r = t->recipients; r; r = r->next)
+        if (r->relay == RELAY_QUEUED) {
+            if (!upstream_may_send(s->upstream))
+                return;
+            send_rcpt(s, r);
+        }
+}
+
+/* Nothing of this transaction is at the connection that is gone: what was sent is queued again. */
+static void requeue(struct transaction *t)
+{
+    t->mail_sent = false;
+    t->mail_reply = (struct reply){0};
+    t->data_sent = t->data_ok = false;
+    for (struct recipient *r = t->recipients; r; r = r->next) {
+        if (r->relay == RELAY_OK)
+            r->again = true;
+        if (r->relay == RELAY_OK || r->relay == RELAY_SENT)
+            r->relay = RELAY_QUEUED;
+    }
+    if (t->content) {
+        t->content->sent = 0;
+        t->content->front_sent = false;
+    }
+}
+
+/* The connection is lost while this transaction may have something on it. */
+static void lose_upstream(struct session *s)
+{
+    struct transaction *t = s->t;
+    upstream_close(&s->upstream, false);
+    if (!t || !t->mail_sent)
+        return;
+    count(COUNTER_BACKEND_LOST);
+    if (t->dot_sent) {
+        if (t->dot_reply.code)
+            return;
+        count(COUNTER_BACKEND_UNCLEAR);
+        t->dot_reply = reply_make(&t->arena, REPLY_BACKEND_UNCLEAR, STR_NONE);
+        return;
+    }
+    if (!t->reconnected) {
+        t->reconnected = true;
+        requeue(t);
+        return;
+    }
+    requeue(t);
+    struct reply down = reply_make(&t->arena, REPLY_BACKEND_LOST, STR_NONE);
+    answer_all(s, &down, "postern");
+}
+
+static void open_upstream(struct session *s)
+{
+    struct upstream_needs needs = {.eightbit = s->t->eightbit};
+    /* A connection kept from an earlier message that lacks what this one needs is of no use. */
+    if (s->upstream && !s->t->mail_sent && needs.eightbit && upstream_run(s->upstream) == UPSTREAM_READY &&
+        !upstream_has(s->upstream, EXT_EIGHTBITMIME))
+        upstream_close(&s->upstream, true);
+    if (!s->upstream)
+        s->upstream = upstream_new(s->proxy, &s->task, NULL, needs);
+}
+
+static void none_left(struct session *s)
+{
+    bool parameter = s->t->eightbit && backends_ever(s->proxy->backends) &&
+                     !ehlo_has(&(struct extensions){.set = backends_extensions(s->proxy->backends).set}, EXT_EIGHTBITMIME);
+    struct reply down = reply_make(&s->t->arena, parameter ? REPLY_BACKEND_PARAMETER : REPLY_BACKEND_DOWN, STR_NONE);
+    upstream_close(&s->upstream, false);
+    answer_all(s, &down, "postern");
+}
+
+void relay_run(struct session *s)
+{
+    for (int round = 0; round < 3; round++) {
+        if (s->upstream && upstream_run(s->upstream) == UPSTREAM_READY && !take_replies(s))
+            lose_upstream(s);
+        if (!s->t || !any_relay(s->t, RELAY_QUEUED))
+            break;
+        open_upstream(s);
+        enum upstream_state state = upstream_run(s->upstream);
+        if (state == UPSTREAM_NONE) {
+            none_left(s);
+            break;
+        }
+        if (state == UPSTREAM_OPENING)
+            break;
+        send_queued(s);
+        if (upstream_flush(s->upstream))
+            break;
+        lose_upstream(s);
+    }
+}
+
+void relay_recipient(struct session *s, struct recipient *r)
+{
+    r->state = RECIPIENT_RELAYED;
+    r->relay = RELAY_QUEUED;
+    s->stirred = true;
+}
+
+/* --- the message --------------------------------------------------------------------------------------------------------------- */
+
+/* Puts as much of the content as the backend takes; the dot right behind it. False: not all yet. */
+static bool send_content(struct session *s)
+{
+    struct transaction *t = s->t;
+    struct message *c = t->content;
+    struct stream *out = upstream_stream(s->upstream);
+    struct buf scratch = {0};
+    bool all = false;
+    if (!c->front_sent)
+        upstream_expect(s->upstream, EXPECT_DOT, &dot_context);
+    while (!all) {
+        if (stream_queued(out) > 0 && stream_flush(out) != FLUSH_DONE)
+            break;
+        struct str piece = spool_read(&c->spool, c->sent, CONTENT_CHUNK, &scratch);
+        if (!piece.p && c->sent < c->spool.size) { /* what we hold cannot be read back: break off before the dot */
+            count(COUNTER_SPOOL_ERRORS);
+            t->data_reply = reply_make(&t->arena, REPLY_SPOOL_FAILED, STR_NONE);
+            buf_free(&scratch);
+            upstream_close(&s->upstream, false);
+            return false;
+        }
+        all = c->sent + piece.n >= c->spool.size;
+        struct iovec iov[3];
+        int n = 0;
+        if (!c->front_sent)
+            iov[n++] = (struct iovec){c->front.p, c->front.n};
+        iov[n++] = (struct iovec){(void *)(uintptr_t)piece.p, piece.n};
+        if (all) {
+            iov[n++] = (struct iovec){(void *)(uintptr_t) ".\r\n", 3};
+            t->dot_sent = true; /* from here on it may have been sent */
+        }
+        c->front_sent = true;
+        c->sent += piece.n;
+        stream_put_iov(out, iov, n);
+        upstream_content_progress(s->upstream, all);
+    }
+    buf_free(&scratch);
+    return all;
+}
+
+static bool step_message(struct session *s, struct reply *outcome)
+{
+    struct transaction *t = s->t;
+    if (t->dot_reply.code || t->data_reply.code) {
+        *outcome = t->dot_reply.code ? t->dot_reply : t->data_reply;
+        return true;
+    }
+    if (t->recipient_lost || !any_relay(t, RELAY_OK)) {
+        bool waiting = any_relay(t, RELAY_QUEUED) || any_relay(t, RELAY_SENT);
+        if (waiting && !t->recipient_lost)
+            return false;
+        *outcome = reply_make(&t->arena, REPLY_BACKEND_LOST, STR_NONE);
+        return true;
+    }
+    if (any_relay(t, RELAY_QUEUED) || any_relay(t, RELAY_SENT) || !s->upstream)
+        return false;
+    if (!t->data_sent) {
+        upstream_send(s->upstream, STR("DATA"), EXPECT_DATA, &data_context);
+        t->data_sent = true;
+        upstream_flush(s->upstream);
+        return false;
+    }
+    if (t->data_ok && !t->dot_sent)
+        send_content(s);
+    return t->data_reply.code != 0 && (*outcome = t->data_reply, true);
+}
+
+enum step relay_message(struct session *s, struct reply *outcome)
+{
+    if (step_message(s, outcome))
+        return STEP_DONE;
+    relay_run(s); /* the connection may have been lost on the way, or the reply may be here already */
+    return step_message(s, outcome) ? STEP_DONE : STEP_NOT_YET;
+}
+
+void relay_abandon(struct session *s)
+{
+    struct transaction *t = s->t;
+    if (!s->upstream || !t || !t->mail_sent)
+        return;
+    for (struct recipient *r = t->recipients; r; r = r->next)
+        upstream_forget(s->upstream, r);
+    upstream_forget(s->upstream, &mail_context);
+    if (t->data_sent && !t->dot_reply.code && !(t->data_reply.code && !t->data_ok)) {
+        upstream_close(&s->upstream, false); /* in the middle of DATA there is no way back */
+        return;
+    }
+    if (t->dot_reply.code && t->dot_sent)
+        return; /* the dot has ended it */
+    upstream_send(s->upstream, STR("RSET"), EXPECT_RSET, &rset_context);
+    if (!upstream_flush(s->upstream))
+        upstream_close(&s->upstream, false);
+}
+
+uint64_t relay_deadline(const struct session *s)
+{
+    return s->upstream ? upstream_deadline(s->upstream) : UINT64_MAX;
+}
+
+void relay_quit(struct session *s)
+{
+    upstream_close(&s->upstream, true);
+}

@@ -1,0 +1,166 @@
+/*
+ * stages.c - stages connect, helo and mail as a session goes through them: opening scopes, settling verdicts, holding replies.
+ *
+ * A stage before RCPT holds its reply only while an undecided rule could speak now or tarpit; all else is decided at RCPT, so that look-ups
+ * overlap the client's own round trips. A refusal decided before RCPT is pending (recipients.c speaks it).
+ */
+#include "session.h"
+
+static void snapshot_bool(struct facts *f, int id, bool v)
+{
+    if (!facts_has(f, id))
+        facts_set_bool(f, id, v);
+}
+
+/* What changes by nature: the value of this moment, once an evaluation. */
+void stages_snapshot(struct session *s, struct facts *f)
+{
+    snapshot_bool(f, FACT_TLS, false);
+    snapshot_bool(f, FACT_EARLY_TALK, s->early_talk);
+    snapshot_bool(f, FACT_EARLY_PIPELINING, s->early_pipelining);
+    snapshot_bool(f, FACT_HTTP, s->http);
+    if (!facts_has(f, FACT_ERRORS))
+        facts_set_number(f, FACT_ERRORS, s->errors);
+}
+
+static struct scope *open_scope(struct session *s, enum stage stage, struct scope *parent, const struct subject *subject)
+{
+    struct scope *scope =
+        scope_new(&s->proxy->world, s->policy, stage, parent, subject, &s->task, &s->dns_budget, s->start_ms);
+    decide_open(scope);
+    return scope;
+}
+
+void stages_open_connect(struct session *s, struct str listener)
+{
+    struct subject subject = {.client = s->peer, .listener = listener};
+    s->connect = open_scope(s, STAGE_CONNECT, NULL, &subject);
+}
+
+void stages_forget_helo(struct session *s)
+{
+    if (s->helo_verdict && s->helo_verdict->walk.action >= ACTION_REJECT && !s->sticky_helo) {
+        s->sticky_helo = s->helo; /* its verdict stays: a refused name is not shaken off by another one */
+        s->helo = NULL;
+        return;
+    }
+    if (s->sticky_helo == NULL)
+        s->helo_verdict = NULL;
+    scope_unref(&s->helo);
+}
+
+void stages_open_helo(struct session *s, struct str argument)
+{
+    stages_forget_helo(s);
+    struct subject subject = {.helo = argument};
+    s->helo = open_scope(s, STAGE_HELO, s->connect, &subject);
+}
+
+static struct scope *scope_at(const struct session *s, enum stage stage)
+{
+    return stage == STAGE_CONNECT ? s->connect : stage == STAGE_HELO ? s->helo : s->t ? s->t->scopes[STAGE_MAIL] : NULL;
+}
+
+static const struct stage_verdict *verdict_at(const struct session *s, enum stage stage)
+{
+    if (stage == STAGE_CONNECT)
+        return s->connect_verdict;
+    if (stage == STAGE_HELO)
+        return s->helo_verdict;
+    return s->t && s->t->verdicts[stage].present ? &s->t->verdicts[stage] : NULL;
+}
+
+void stages_verdicts(const struct session *s, struct stage_verdict v[STAGE_COUNT])
+{
+    for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
+        const struct stage_verdict *have = stage == STAGE_RCPT ? NULL : verdict_at(s, stage);
+        v[stage] = have ? *have : (struct stage_verdict){0};
+    }
+}
+
+/* A tarpit's time, as far as the session's and the process's limits allow. */
+void tarpit_add(struct session *s, uint64_t ms, uint64_t *hold_until)
+{
+    const struct settings *set = s->proxy->parts.settings;
+    if (ms > set->tarpit_limit - s->tarpit_used)
+        ms = set->tarpit_limit - s->tarpit_used;
+    if (ms == 0 || (!s->tarpitted && s->proxy->tarpitted >= set->tarpit_sessions))
+        return;
+    if (!s->tarpitted) {
+        s->tarpitted = true;
+        s->proxy->tarpitted++;
+    }
+    count(COUNTER_TARPITTED);
+    s->tarpit_used += ms;
+    uint64_t from = *hold_until > session_now(s) ? *hold_until : session_now(s);
+    *hold_until = from + ms;
+}
+
+static void keep_verdict(struct session *s, enum stage stage, struct scope *scope, const struct walk *walk)
+{
+    struct stage_verdict *v =
+        stage == STAGE_MAIL ? &s->t->verdicts[STAGE_MAIL] : arena_zalloc(&scope->arena, sizeof *v);
+    v->present = true;
+    v->walk = *walk;
+    if (stage == STAGE_CONNECT)
+        s->connect_verdict = v;
+    else if (stage == STAGE_HELO)
+        s->helo_verdict = v;
+    tarpit_add(s, walk->tarpit_ms, &s->hold_until);
+}
+
+/* Could a stage from `stage` to `upto`, undecided behind rule `from` of the first, still speak now? */
+static bool holds(const struct session *s, enum stage stage, const struct walk *undecided, enum stage upto)
+{
+    if (decide_holds_reply(s->policy, stage, undecided))
+        return true;
+    for (enum stage later = stage + 1; later <= upto; later++)
+        if (policy_may_speak(s->policy, later, 0))
+            return true;
+    return false;
+}
+
+enum settled stages_settle(struct session *s, enum stage upto)
+{
+    struct stage_verdict v[STAGE_COUNT];
+    bool awaited = s->awaits_evidence;
+    for (enum stage stage = STAGE_CONNECT; stage <= upto && stage <= STAGE_MAIL; stage++) {
+        struct scope *scope = scope_at(s, stage);
+        if (verdict_at(s, stage)) {
+            if (verdict_at(s, stage)->walk.action == ACTION_ACCEPT)
+                return SETTLED; /* later stages are not walked */
+            continue;
+        }
+        if (!scope)
+            continue;
+        stages_snapshot(s, &scope->facts);
+        stages_verdicts(s, v);
+        struct decide_input in = {.score = ruling_score(v, stage), .id = session_record_id(s)};
+        struct walk walk;
+        s->awaits_evidence = true;
+        if (decide_stage(scope, &in, &walk) == DECIDE_NOT_YET)
+            return holds(s, stage, &walk, upto) ? UNSETTLED_HOLD : UNSETTLED;
+        s->awaits_evidence = awaited;
+        keep_verdict(s, stage, scope, &walk);
+        if (walk.action == ACTION_ACCEPT)
+            return SETTLED;
+    }
+    return SETTLED;
+}
+
+enum step stages_reply(struct session *s, enum stage stage, struct reply *refuse, bool *refused)
+{
+    *refused = false;
+    if (stages_settle(s, stage) == UNSETTLED_HOLD)
+        return STEP_NOT_YET;
+    if (s->hold_until > session_now(s))
+        return STEP_NOT_YET;
+    struct stage_verdict v[STAGE_COUNT];
+    stages_verdicts(s, v);
+    struct ruling ruling = ruling_of(v, stage);
+    if (ruling.action >= ACTION_REJECT && ruling.walk->now) {
+        *refuse = refusal_of(ruling.walk, &s->command_arena);
+        *refused = s->refused_now = true;
+    }
+    return STEP_DONE;
+}
