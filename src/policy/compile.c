@@ -135,10 +135,20 @@ static bool read_word(struct loader *l, const struct fact_info *info, const stru
 /* dnsbl.listed and dnswl.listed hold declared names only: a slip there would never be noticed. */
 static bool is_listed_name(struct loader *l, int fact, const struct literal *v)
 {
-    const char *kind = fact == FACT_DNSBL_LISTED ? "dnsbl" : fact == FACT_DNSWL_LISTED ? "dnswl" : NULL;
-    if (!kind || loader_find(l, kind, v->text))
+    const struct policy *p = l->policy;
+    if (fact != FACT_DNSBL_LISTED && fact != FACT_DNSWL_LISTED)
         return true;
-    COMPLAIN(l, UNKNOWN_LISTED, v->span, hint_fact(l, arena_printf(&l->scratch, "%s.%.*s", kind, STR_ARG(v->text))), STR_ARG(v->text), kind);
+    enum declaration_kind kind = fact == FACT_DNSBL_LISTED ? DECLARE_DNSBL : DECLARE_DNSWL;
+    struct str *names = arena_alloc(&l->scratch, (p->declaration_count + 1) * sizeof(*names));
+    size_t count = 0;
+    for (size_t i = 0; i < p->declaration_count; i++) {
+        if (p->declarations[i].kind == kind && str_eq_nocase(p->declarations[i].name, v->text))
+            return true;
+        if (p->declarations[i].kind == kind)
+            names[count++] = p->declarations[i].name;
+    }
+    COMPLAIN(l, UNKNOWN_LISTED, v->span, hint_meant(l, str_suggest(v->text, names, count), NULL), STR_ARG(v->text),
+             kind == DECLARE_DNSBL ? "dnsbl" : "dnswl");
     return false;
 }
 
@@ -454,11 +464,13 @@ static const struct node *compile_chain(struct loader *l, const struct expr *e)
     size_t count = 1;
     for (const struct expr *at = e; at->kind == e->kind; at = at->left)
         count++;
+    const struct expr **parts = arena_alloc(&l->scratch, count * sizeof(*parts)), *at = e;
+    for (size_t i = count; i-- > 0; at = at->left)
+        parts[i] = i ? at->right : at;
     const struct node **children = arena_alloc(&l->scratch, count * sizeof(*children));
     bool good = true;
-    const struct expr *at = e;
-    for (size_t i = count; i-- > 0; at = at->left) {
-        children[i] = compile(l, i ? at->right : at);
+    for (size_t i = 0; i < count; i++) { /* all, so that all mistakes are shown */
+        children[i] = compile(l, parts[i]);
         good = good && children[i];
     }
     return good ? joined(l, e->kind == EXPR_AND ? NODE_AND : NODE_OR, children, count, e->span) : NULL;
