@@ -31,37 +31,6 @@ static struct check_run *find_run(const struct scope *s, enum check_id check, ui
     return NULL;
 }
 
-uint64_t check_deadline(const struct scope *s, enum check_id check)
-{
-    size_t offset = checks[check].deadline_setting;
-    if (!offset)
-        return UINT64_MAX;
-    uint64_t ms;
-    memcpy(&ms, (const char *)s->world->settings + offset, sizeof(ms));
-    return loop_now(s->world->loop) + ms;
-}
-
-struct check_run *run_start(struct scope *s, enum check_id check, uint16_t instance)
-{
-    if (s->run_count == s->run_cap) {
-        size_t cap = s->run_cap ? s->run_cap * 2 : 8;
-        struct check_run *runs = arena_alloc(&s->arena, cap * sizeof(*runs));
-        if (s->run_count)
-            memcpy(runs, s->runs, s->run_count * sizeof(*runs));
-        s->runs = runs;
-        s->run_cap = cap;
-    }
-    struct check_run *run = &s->runs[s->run_count++];
-    *run = (struct check_run){.check = (uint8_t)check, .instance = instance, .deadline_ms = check_deadline(s, check)};
-    return run;
-}
-
-struct check_run *run_of(struct scope *s, enum check_id check, uint16_t instance)
-{
-    struct check_run *run = find_run(s, check, instance);
-    return run ? run : run_start(s, check, instance);
-}
-
 /* A fact that nobody is going to give. False: there is no scope to write it to. */
 static bool set_not_gathered(struct scope *s, int fact)
 {
@@ -86,7 +55,7 @@ static bool provide(struct scope *s, int fact)
         return set_not_gathered(s, fact);
     const struct check_run *run = find_run(home, check, instance);
     if (!run) {
-        run_start(home, check, instance);
+        check_start(home, check, instance);
         return true;
     }
     return run->done && set_not_gathered(s, fact);
@@ -113,6 +82,17 @@ static bool provide_all(struct scope *s, const struct fact_bits *facts)
     return moved;
 }
 
+/* Of a check whose inputs are known from now on. */
+static uint64_t run_deadline(const struct scope *s, enum check_id check)
+{
+    size_t offset = checks[check].deadline_setting;
+    if (!offset)
+        return UINT64_MAX;
+    uint64_t ms;
+    memcpy(&ms, (const char *)s->world->settings + offset, sizeof(ms));
+    return loop_now(s->world->loop) + ms;
+}
+
 /* Runs run i of s once. True when anything moved. */
 static bool step(struct scope *s, size_t i)
 {
@@ -131,13 +111,8 @@ static bool step(struct scope *s, size_t i)
         return provide_all(s, &asked);
     }
     if (run->deadline_ms == UINT64_MAX) /* its inputs are known now: from here on the time counts */
-        run->deadline_ms = check_deadline(s, (enum check_id)run->check);
+        run->deadline_ms = run_deadline(s, (enum check_id)run->check);
     return false;
-}
-
-bool run_step(struct scope *s, struct check_run *run)
-{
-    return step(s, (size_t)(run - s->runs));
 }
 
 static bool gather_once(struct scope *s)
@@ -201,7 +176,7 @@ void decide_open(struct scope *s)
         if (check == CHECK_GREYLIST && leave_greylist(s, id))
             continue;
         fact_bit_set(&s->needed, id);
-        run_of(s, check, instance);
+        check_start(s, check, instance);
     }
     decide_gather(s);
 }
@@ -210,13 +185,13 @@ void decide_open_all(struct scope *s)
 {
     for (int check = 0; check < CHECK_COUNT; check++) {
         if (checks[check].stage == s->stage && checks[check].instances == CHECK_ONE)
-            run_of(s, (enum check_id)check, 0);
+            check_start(s, (enum check_id)check, 0);
     }
     for (size_t id = FACT_COUNT; id < schema_count(s->facts.schema); id++) {
         uint16_t instance = 0;
         enum check_id check = check_of_fact(s->policy, (int)id, &instance);
         if (check != CHECK_COUNT && checks[check].stage == s->stage)
-            run_of(s, check, instance);
+            check_start(s, check, instance);
     }
     decide_gather(s);
 }
@@ -241,7 +216,8 @@ static bool provide_wanted(struct scope *s, const struct fact_bits *wanted, cons
 enum decide_result decide_stage(struct scope *s, const struct decide_input *in, struct walk *out)
 {
     const struct settings *settings = s->world->settings;
-    struct walk_input walk = {.stage = s->stage, .facts = &s->facts, .score = in->score, .help = settings->help, .id = in->id,
+    struct walk_input walk = {.stage = s->stage, .facts = &s->facts, .score = in->score, .negative = in->negative,
+                              .help = settings->help, .id = in->id,
                               .negative_limit = (int64_t)settings->negative_score_limit, .with_monitor = in->with_monitor,
                               .with_trace = in->with_trace};
     do {
@@ -274,10 +250,9 @@ uint64_t decide_next_deadline(const struct scope *s)
 {
     uint64_t next = UINT64_MAX;
     for (; s; s = s->parent) {
-        for (size_t i = 0; i < s->run_count; i++) {
-            if (!s->runs[i].done && s->runs[i].deadline_ms < next)
-                next = s->runs[i].deadline_ms;
-        }
+        uint64_t deadline = scope_deadline(s);
+        if (deadline < next)
+            next = deadline;
     }
     return next;
 }

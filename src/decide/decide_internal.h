@@ -1,16 +1,10 @@
 /*
- * decide_internal.h - what the files of this room share: runs of checks, the greylist in stage data, the outcome of a record.
+ * decide_internal.h - what the files of this room share: the greylist in stage data, the outcome of a record.
  */
 #ifndef POSTERN_DECIDE_INTERNAL_H
 #define POSTERN_DECIDE_INTERNAL_H
 
 #include "postern/decide/record.h"
-
-/* --- decide.c --- */
-uint64_t check_deadline(const struct scope *s, enum check_id check); /* of a check whose inputs are known now; mono */
-struct check_run *run_start(struct scope *s, enum check_id check, uint16_t instance); /* pointers to runs live until the next start */
-struct check_run *run_of(struct scope *s, enum check_id check, uint16_t instance);    /* started now if it was not */
-bool run_step(struct scope *s, struct check_run *run);                                /* true: something moved */
 
 /* --- greylist.c: one answer for all recipients of a message --- */
 /*

@@ -19,7 +19,7 @@ static struct check_run *pending(struct scope *recipient, bool start)
         if (recipient->runs[i].check == CHECK_GREYLIST)
             return recipient->runs[i].done ? NULL : &recipient->runs[i];
     }
-    return start ? run_start(recipient, CHECK_GREYLIST, 0) : NULL;
+    return start ? check_start(recipient, CHECK_GREYLIST, 0) : NULL;
 }
 
 static void combine_age(struct scope *content, const struct decide_input *in)
@@ -108,7 +108,7 @@ bool greylist_collect(struct scope *content, const struct decide_input *in, bool
     uint64_t deadline = start ? step_recipients(in, true) : 0;
     if (deadline) {
         if (!wait)
-            wait = run_start(content, CHECK_GREYLIST, 0);
+            wait = check_start(content, CHECK_GREYLIST, 0);
         wait->deadline_ms = deadline;
         return false;
     }

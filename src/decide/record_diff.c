@@ -8,7 +8,7 @@
 
 #include "postern/base/codec.h"
 
-bool json_same(struct str a, struct str b, struct arena *arena)
+bool record_json_same(struct str a, struct str b, struct arena *arena)
 {
     if (str_eq(a, b))
         return true;
@@ -24,7 +24,7 @@ bool json_same(struct str a, struct str b, struct arena *arena)
     }
 }
 
-struct str shown(struct str s, struct arena *arena)
+struct str record_shown(struct str s, struct arena *arena)
 {
     struct buf b = {0};
     escape_text(&b, str_sub(s, 0, 120));
@@ -78,9 +78,9 @@ static struct str member(struct str object, struct str name, struct arena *arena
     return STR_NONE;
 }
 
-struct str verdict_phrase(struct str verdict, struct arena *arena)
+struct str record_verdict_phrase(struct str verdict, struct arena *arena)
 {
-    struct str action = shown(member(verdict, STR("action"), arena), arena), rule = shown(member(verdict, STR("rule"), arena), arena);
+    struct str action = record_shown(member(verdict, STR("action"), arena), arena), rule = record_shown(member(verdict, STR("rule"), arena), arena);
     if (!action.n)
         return STR("not decided");
     return rule.n ? arena_printf(arena, "%.*s by %.*s", STR_ARG(action), STR_ARG(rule)) : action;
@@ -97,19 +97,20 @@ static struct str member_difference(struct str was, struct str now, struct arena
         bool more = members_next(&before, &key, &value), other_more = members_next(&after, &other_key, &other);
         if (!more && !other_more)
             return STR_NONE;
-        if (more && other_more && str_eq(key, other_key) && json_same(value, other, arena))
+        if (more && other_more && str_eq(key, other_key) && record_json_same(value, other, arena))
             continue;
         struct str name = more ? key : other_key; /* looked up again by name: one side may not have it */
-        struct str a = shown(member(was, name, arena), arena), b = shown(member(now, name, arena), arena), k = shown(name, arena);
+        struct str k = record_shown(name, arena);
+        struct str a = record_shown(member(was, name, arena), arena), b = record_shown(member(now, name, arena), arena);
         return arena_printf(arena, "%.*s was %.*s, now %.*s", STR_ARG(k), STR_ARG(a.n ? a : STR("none")), STR_ARG(b.n ? b : STR("none")));
     }
 }
 
-struct str verdict_difference(struct str was, struct str now, struct arena *arena)
+struct str record_verdict_difference(struct str was, struct str now, struct arena *arena)
 {
-    if (json_same(was, now, arena))
+    if (record_json_same(was, now, arena))
         return STR_NONE;
-    struct str before = verdict_phrase(was, arena), after = verdict_phrase(now, arena);
+    struct str before = record_verdict_phrase(was, arena), after = record_verdict_phrase(now, arena);
     if (!str_eq(before, after))
         return arena_printf(arena, "was %.*s, now %.*s", STR_ARG(before), STR_ARG(after));
     struct str difference = member_difference(was, now, arena);
@@ -133,9 +134,9 @@ static bool next_item(struct json_reader *r, struct str *item)
     return true;
 }
 
-struct str trace_difference(struct str was, struct str now, struct arena *arena)
+struct str record_trace_difference(struct str was, struct str now, struct arena *arena)
 {
-    if (json_same(was, now, arena))
+    if (record_json_same(was, now, arena))
         return STR_NONE;
     struct json_reader before, after;
     json_read_init(&before, was, arena);
@@ -147,10 +148,10 @@ struct str trace_difference(struct str was, struct str now, struct arena *arena)
         bool more = next_item(&before, &a), other_more = next_item(&after, &b);
         if (!more && !other_more)
             return STR("the recorded trace is not readable");
-        if (more && other_more && json_same(a, b, arena))
+        if (more && other_more && record_json_same(a, b, arena))
             continue;
-        struct str rule = shown(member(more ? a : b, STR("rule"), arena), arena);
-        struct str other = shown(member(b, STR("rule"), arena), arena);
+        struct str rule = record_shown(member(more ? a : b, STR("rule"), arena), arena);
+        struct str other = record_shown(member(b, STR("rule"), arena), arena);
         if (!other_more)
             return arena_printf(arena, "rule %.*s is gone", STR_ARG(rule));
         if (!more || !str_eq(rule, other))

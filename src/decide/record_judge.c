@@ -38,8 +38,8 @@ static void compare(struct judging *g, struct str where, enum stage stage, const
     if (g->why.n) /* one difference is enough */
         return;
     struct str all = buf_view(&g->scratch);
-    differs(g, where, verdict_difference(was->verdict, str_sub(all, 0, split), g->arena));
-    differs(g, where, trace_difference(was->trace, str_sub(all, split, all.n), g->arena));
+    differs(g, where, record_verdict_difference(was->verdict, str_sub(all, 0, split), g->arena));
+    differs(g, where, record_trace_difference(was->trace, str_sub(all, split, all.n), g->arena));
 }
 
 static void judge_stage(struct judging *g, struct str where, enum stage stage, const struct read_stage *was)
@@ -50,6 +50,7 @@ static void judge_stage(struct judging *g, struct str where, enum stage stage, c
         return;
     const struct record_read *record = g->record;
     struct walk_input in = {.stage = stage, .facts = &was->facts, .score = ruling_score(g->verdicts, stage),
+                            .negative = ruling_negative(g->verdicts, stage),
                             .negative_limit = record->negative_limit, .with_monitor = true, .with_trace = true, .help = record->help,
                             .id = stage <= STAGE_HELO ? record->session_id : record->id};
     policy_walk(g->policy, &in, g->arena, &out->walk);
@@ -74,7 +75,7 @@ static void judge_recipient(struct judging *g, const struct read_recipient *to)
     judge_stage(g, where, STAGE_RCPT, &to->stage);
     struct ruling ruling = ruling_of(g->verdicts, STAGE_RCPT);
     outcome_recipient(&g->outcome, g->policy, &ruling, g->arena);
-    struct str now = ruling_summary(g->policy, &ruling, g->arena), was = shown(to->ruling, g->arena);
+    struct str now = ruling_summary(g->policy, &ruling, g->arena), was = record_shown(to->ruling, g->arena);
     if (!str_eq(now, was) && !g->why.n)
         differs(g, where, arena_printf(g->arena, "ruling was %.*s, now %.*s", STR_ARG(was), STR_ARG(now)));
     g->verdicts[STAGE_RCPT].present = false;
@@ -104,7 +105,7 @@ struct record_judgement record_judge(struct str line, struct policy *p, struct a
         judge_all(&g);
         out.readable = true;
         out.same_policy = str_eq(record.digest, str_of(policy_digest(p)));
-        out.was = shown(record.verdict, arena);
+        out.was = record_shown(record.verdict, arena);
         out.now = outcome_summary(&g.outcome, p, g.verdicts, arena);
         if (!str_eq(out.was, out.now) && !g.why.n)
             g.why = arena_printf(arena, "was %.*s, now %.*s", STR_ARG(out.was), STR_ARG(out.now));

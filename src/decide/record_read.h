@@ -36,11 +36,11 @@ struct str record_read(struct str line, const struct policy *p, struct arena *ar
 void record_read_clear(struct record_read *out);
 
 /* --- record_diff.c --- */
-struct str shown(struct str s, struct arena *arena); /* foreign text as part of a message: short and printable */
-bool json_same(struct str a, struct str b, struct arena *arena); /* the same values in the same order; white space and escapes do not count */
-struct str verdict_phrase(struct str verdict, struct arena *arena); /* "reject by listed" of a recorded verdict */
+struct str record_shown(struct str s, struct arena *arena); /* foreign text as part of a message: short and printable */
+bool record_json_same(struct str a, struct str b, struct arena *arena); /* the same values in the same order; white space and escapes do not count */
+struct str record_verdict_phrase(struct str verdict, struct arena *arena); /* "reject by listed" of a recorded verdict */
 /* The first thing in which the verdict or the trace of a stage differs, in words; STR_NONE: they are the same. */
-struct str verdict_difference(struct str was, struct str now, struct arena *arena);
-struct str trace_difference(struct str was, struct str now, struct arena *arena);
+struct str record_verdict_difference(struct str was, struct str now, struct arena *arena);
+struct str record_trace_difference(struct str was, struct str now, struct arena *arena);
 
 #endif

@@ -150,6 +150,7 @@ static void put_decided(struct writer *w, const struct scope *s, const struct st
     const struct record *r = w->r;
     assert(s);
     struct walk_input in = {.stage = s->stage, .facts = &s->facts, .score = ruling_score(w->verdicts, s->stage),
+                            .negative = ruling_negative(w->verdicts, s->stage),
                             .negative_limit = r->negative_limit, .with_monitor = true, .with_trace = true, .help = r->help,
                             .id = s->stage <= STAGE_HELO ? r->session_id : r->id};
     policy_walk(r->policy, &in, &w->arena, &out->walk);

@@ -31,3 +31,13 @@ int64_t ruling_score(const struct stage_verdict v[STAGE_COUNT], enum stage stage
     }
     return score;
 }
+
+int64_t ruling_negative(const struct stage_verdict v[STAGE_COUNT], enum stage stage)
+{
+    int64_t negative = 0;
+    for (int before = STAGE_CONNECT; before <= STAGE_MAIL && before < (int)stage; before++) {
+        if (v[before].present)
+            negative += v[before].walk.negative;
+    }
+    return negative;
+}

@@ -18,6 +18,7 @@ enum decide_result { DECIDE_DONE, DECIDE_NOT_YET };
 
 struct decide_input {
     int64_t score;               /* what earlier stages gave (ruling_score) */
+    int64_t negative;            /* of it, what negative scores gave (ruling_negative) */
     struct str id;
     bool with_monitor, with_trace;
     struct scope *const *recipients; /* stage data: scopes of the accepted recipients, for greylist in stage data; borrowed */
@@ -55,6 +56,8 @@ struct ruling {
 struct ruling ruling_of(const struct stage_verdict v[STAGE_COUNT], enum stage until);
 /* Sum of the scores of the stages before `stage` that count for it: connect, helo, mail (data does not see rcpt's, which is the recipient's). */
 int64_t ruling_score(const struct stage_verdict v[STAGE_COUNT], enum stage stage);
+/* Of the same stages, what negative scores gave (<= 0): the limit of negative scores is one for all stages. */
+int64_t ruling_negative(const struct stage_verdict v[STAGE_COUNT], enum stage stage);
 /* Does this policy's walk at `stage` already hold the reply: it is undecided and a rule from where it stopped could speak now or tarpit. */
 bool decide_holds_reply(const struct policy *p, enum stage stage, const struct walk *undecided);
 
