@@ -181,9 +181,26 @@ static void expire(struct scope *s, void *unused)
     decide_expire(s);
 }
 
-static void own(struct scope *s, void *task)
+/* The scopes that are t's own; those of connection and HELO serve the session as long as there is one. */
+static void own(struct transaction *t)
 {
-    scope_set_owner(s, task);
+    for (struct recipient *r = t->recipients; r; r = r->next)
+        if (r->scope)
+            scope_own(r->scope, &t->task);
+    if (t->scopes[STAGE_MAIL])
+        scope_own(t->scopes[STAGE_MAIL], &t->task);
+    if (t->scopes[STAGE_DATA])
+        scope_own(t->scopes[STAGE_DATA], &t->task);
+}
+
+/* Whoever else waits for evidence of the same connection is woken in t's place. */
+static void pass_on(struct transaction *t)
+{
+    for (struct transaction *x = t->proxy->closing; x; x = x->next)
+        if (x != t && x->scopes[STAGE_CONNECT] == t->scopes[STAGE_CONNECT]) {
+            scope_set_owner(x->scopes[STAGE_HELO] ? x->scopes[STAGE_HELO] : x->scopes[STAGE_CONNECT], &x->task);
+            loop_wake(t->proxy->parts.loop, &x->task);
+        }
 }
 
 static void finish(struct transaction *t)
@@ -193,6 +210,10 @@ static void finish(struct transaction *t)
     timer_cancel(p->parts.loop, &t->timer);
     loop_unwake(p->parts.loop, &t->task);
     if (t->link) {
+        if (t->session)
+            t->session->closing--;
+        else
+            pass_on(t);
         *t->link = t->next;
         if (t->next)
             t->next->link = t->link;
@@ -231,7 +252,6 @@ void closing_expire(struct transaction *t)
 void closing_take(struct transaction *t)
 {
     struct proxy *p = t->proxy;
-    t->session = NULL;
     to_store(t);
     write_log(t);
     content_free(&t->content);
@@ -251,9 +271,29 @@ void closing_take(struct transaction *t)
         t->next->link = &t->next;
     p->closing = t;
     p->closing_count++;
-    /* The connection's scopes may have several owners-to-be: whoever ends last is woken, and each record gathers for itself. */
-    each_scope(t, own, &t->task);
+    t->session->closing++;
+    own(t);
     closing_run(&t->task);
+}
+
+void closing_session_runs(struct session *s)
+{
+    for (struct transaction *t = s->closing ? s->proxy->closing : NULL; t; t = t->next)
+        if (t->session == s)
+            loop_wake(s->proxy->parts.loop, &t->task);
+}
+
+void closing_session_ends(struct session *s)
+{
+    for (struct transaction *t = s->closing ? s->proxy->closing : NULL; t; t = t->next) {
+        if (t->session != s)
+            continue;
+        t->session = NULL;
+        scope_set_owner(t->scopes[STAGE_HELO] ? t->scopes[STAGE_HELO] : t->scopes[STAGE_CONNECT], &t->task);
+        if (t->sticky)
+            scope_own(t->sticky, &t->task);
+    }
+    s->closing = 0;
 }
 
 void closing_connection(struct session *s, enum hangup why)

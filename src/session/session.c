@@ -14,7 +14,7 @@ const char *const hangup_words[HANGUP_COUNT] = {
 #undef HANGUP
 };
 
-enum { COUNTER_NONE = -1 };
+enum { COUNTER_NONE = -1, OUTPUT_MAX = 65536 };
 static const int hangup_counters[HANGUP_COUNT] = {
 #define HANGUP(id, word, counter, help) [HANGUP_##id] = COUNTER_##counter,
 #include "hangups.def"
@@ -85,6 +85,7 @@ void session_end(struct session *s, enum hangup why)
     } else if (!s->had_transaction) {
         closing_connection(s, why);
     }
+    closing_session_ends(s);
     relay_quit(s);
     stream_close(l, &s->client);
     backends_unwait(p->backends, &s->task);
@@ -256,6 +257,8 @@ static void judge_pipelining(struct session *s, enum verb verb)
 
 static enum step take_line(struct session *s)
 {
+    if (stream_queued(s->client) > OUTPUT_MAX)
+        return STEP_NOT_YET; /* it asks and does not listen: its next command waits until it has read the replies */
     enum step filled = session_fill(s);
     if (filled != STEP_DONE)
         return filled;
@@ -446,6 +449,7 @@ static void session_run(struct task *task)
 {
     struct session *s = (struct session *)((char *)task - offsetof(struct session, task));
     s->awaits_evidence = false;
+    closing_session_runs(s);
     if (!run_steps(s))
         return;
     if (out_of_patience(s))

@@ -79,7 +79,7 @@ struct message { /* of one message, while it flows and until the verdict */
 struct transaction {
     struct arena arena;
     struct proxy *proxy;
-    struct session *session;       /* NULL once it is closing */
+    struct session *session;       /* NULL once that is gone */
     char id[24];
     uint64_t start_wall_ms;
     struct policy *policy;         /* reference */
@@ -142,6 +142,7 @@ struct session {
     bool probe_waited;
     bool run_before;               /* this is not its first run */
     unsigned messages, errors, junk, dns_budget;
+    unsigned closing;              /* transactions of it that wait for late evidence */
     uint64_t start_ms, start_wall_ms;
     uint64_t idle_since;           /* the client owes us something since then */
     uint64_t greet_at;             /* mono; end of greet-delay */
@@ -216,6 +217,8 @@ void content_free(struct message **c);
 
 /* --- closing.c --- */
 void closing_take(struct transaction *t);     /* an ended transaction: record now or when late evidence is there */
+void closing_session_runs(struct session *s); /* something arrived: it may be what one of its ended transactions waits for */
+void closing_session_ends(struct session *s); /* they wait on by themselves */
 void closing_expire(struct transaction *t);   /* one that waits: its record now */
 void closing_connection(struct session *s, enum hangup why); /* a connection without a transaction */
 
