@@ -72,7 +72,8 @@ struct scope {
     struct dns_view *dns;       /* made when first asked for */
     struct store_view *store;
     struct task *owner;         /* who is woken when an answer comes */
-    unsigned *dns_budget;       /* of the session; not used any more once the owner is gone */
+    unsigned *dns_budget;       /* of the session; NULL once scope_set_owner() has parted them */
+    unsigned budget;            /* of the outermost scope: what was left when the session's was last seen; the views count on this one */
     struct check_run *runs;     /* in the arena; only checks that were started */
     size_t run_count, run_cap;
     struct fact_bits needed;    /* facts that somebody asked for so far */
@@ -83,9 +84,11 @@ struct scope *scope_new(const struct evidence_world *world, struct policy *polic
                         const struct subject *subject, struct task *owner, unsigned *dns_budget, uint64_t start_ms);
 struct scope *scope_ref(struct scope *s);
 void scope_unref(struct scope **s);
-/* Hands the waiting of s and of all its parents to another task (a record that outlives its session); budget gone with the session. */
+/* Hands the waiting of s and of all its parents to another task (a record that outlives its session). The session's budget is not touched any
+ * more: what was left of it is what they may still ask. owner NULL: nobody is woken. */
 void scope_set_owner(struct scope *s, struct task *owner);
-/* The scope of this stage in the chain (s itself or a parent), or NULL. */
+void scope_own(struct scope *s, struct task *owner); /* the same for s alone: its parents still serve their session */
+/* The scope of this stage in the chain (s itself or a parent), or NULL. For looking at a subject: checks may count on the stages before theirs. */
 struct scope *scope_of(struct scope *s, enum stage stage);
 const struct dns_answer *scope_dns(struct scope *s, struct str name, unsigned type); /* through the view; NULL: not yet */
 const struct store_result *scope_store(struct scope *s, const struct store_operation *op);
@@ -105,6 +108,12 @@ enum check_id check_of_fact(const struct policy *p, int fact, uint16_t *instance
 /* The facts that a run makes (built-in and declared). */
 struct fact_bits check_facts(const struct policy *p, enum check_id check, uint16_t instance);
 
+/* Adds a run of this check to s (its inputs are known: the deadline counts from now), or finds the one that is there. Nothing is run yet. The
+ * pointer is good until the next start; s->runs holds all of them. */
+struct check_run *check_start(struct scope *s, enum check_id check, uint16_t instance);
+/* Mono time of the earliest deadline among runs that are not done; UINT64_MAX: none. Whoever waits sets a timer to it and steps again then. */
+uint64_t scope_deadline(const struct scope *s);
+
 /* Runs one check once: DONE at once when its facts are all there already (--assume, replay). On its deadline the facts that are still unknown get
  * their deadline value, and it is DONE. */
 enum check_result check_step(struct scope *s, struct check_run *run);
@@ -113,8 +122,12 @@ enum check_result check_step(struct scope *s, struct check_run *run);
 #include "postern/checks/checks.def"
 #undef CHECK
 
+/* How long greylist rows live: until the first pass, and from each pass on (RFC 6647 section 5: at least a week). */
+#define GREYLIST_FIRST_TTL_MS ((uint64_t)7 * 24 * 3600 * 1000)
+#define GREYLIST_KNOWN_TTL_MS ((uint64_t)35 * 24 * 3600 * 1000)
 /* What a fact's key is made of, for the session's records: the store key of marks and of greylist entries (kept here, next to the checks that read them). */
 struct str mark_key(struct arena *arena, struct str name, const struct addr *client); /* IPv6 by /64 */
+/* The client's network (/24, /64) and both paths as they stand between < and >, in lower case; hashed where longer than STORE_KEY_MAX. */
 struct str greylist_key(struct arena *arena, const struct addr *client, struct str sender, struct str recipient);
 
 #endif
