@@ -1,0 +1,85 @@
+/*
+ * check.c - `postern check`: everything that would keep `postern run` from running, at once; and advice on the unwise.
+ *
+ * The policy is read even when the configuration has errors, as long as it is known which one.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "postern/ops/config.h"
+
+static int print_settings(bool markdown)
+{
+    struct buf text = {0};
+    config_reference(&text, markdown);
+    cli_print(stdout, &text);
+    return EXIT_OK;
+}
+
+static void expect_access(struct diags *diags, const char *path, int mode, const char *what)
+{
+    if (access(path, mode) != 0)
+        diag_add(diags, DIAG_ERROR, (struct span){0}, "give the user that runs Postern (and this check) the right to", "%s %s: %s", what, path,
+                 strerrordesc_np(errno));
+}
+
+/* Where Postern writes. */
+static void check_places(const struct settings *s, struct diags *diags)
+{
+    expect_access(diags, s->spool_directory.p, W_OK | X_OK, "cannot write to the spool directory"); /* texts of settings end in NUL */
+    if (s->journal.n == 0)
+        return;
+    if (access(s->journal.p, F_OK) == 0) {
+        expect_access(diags, s->journal.p, W_OK, "cannot write to the journal");
+        return;
+    }
+    char *directory = source_path(s->journal.p, ".");
+    expect_access(diags, directory, W_OK | X_OK, "cannot create the journal in");
+    free(directory);
+}
+
+static int check(const char *path)
+{
+    struct settings s;
+    struct diags config = {0}, policy = {0};
+    bool good = config_load(path, &source_files, &s, &config);
+    check_places(&s, &config);
+    if (good)
+        config_advise(&s, &config);
+    struct policy *p = s.policy.n > 0 ? load_policy(&s, &policy) : NULL;
+    load_complain(&config);
+    load_complain(&policy);
+    size_t errors = config.errors + policy.errors, warnings = config.warnings + policy.warnings;
+    if (errors > 0)
+        fprintf(stderr, "%s: %zu error%s\n", path, errors, errors == 1 ? "" : "s");
+    else
+        printf("%s: good%s\n", path, warnings > 0 ? ", with warnings" : "");
+    policy_unref(&p);
+    diag_clear(&config);
+    diag_clear(&policy);
+    settings_clear(&s);
+    return errors > 0 ? EXIT_WRONG : EXIT_OK;
+}
+
+int command_check(struct cli_args *a)
+{
+    const char *config = NULL;
+    bool settings = false, markdown = false;
+    enum cli_option option;
+    while ((option = cli_next(a)) != CLI_OPERANDS) {
+        switch (option) {
+        case OPTION_CHECK_CONFIG: config = a->value; break;
+        case OPTION_CHECK_SETTINGS: settings = true; break;
+        case OPTION_CHECK_MARKDOWN: markdown = true; break;
+        default: return a->status;
+        }
+    }
+    if (settings)
+        return print_settings(markdown);
+    if (!config)
+        return cli_wrong(a, "--config FILE is needed");
+    return check(config);
+}

@@ -1,0 +1,92 @@
+/*
+ * load.c - files that several commands read: the policy, the configuration's complaints, the resolvers.
+ */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+struct policy *load_policy(const struct settings *s, struct diags *diags)
+{
+    struct policy_input input = {.domains = s->domains, .domain_count = s->domain_count, .help = s->help};
+    char *path = xstrndup(s->policy.p, s->policy.n);
+    struct policy *policy = policy_load(path, &input, diags);
+    free(path);
+    return policy;
+}
+
+void load_complain(const struct diags *diags)
+{
+    struct buf text = {0};
+    diag_print(diags, &text);
+    cli_print(stderr, &text);
+}
+
+/* ---- the policy as shipped ---- */
+
+static char *joined(const char *directory, const char *rest)
+{
+    struct buf path = {0};
+    buf_cstr(&path, directory);
+    buf_cstr(&path, rest);
+    char *text = buf_steal(&path);
+    if (access(text, R_OK) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+/* The directory of this program; empty when it cannot be known. */
+static void program_directory(char out[PATH_MAX])
+{
+    ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);
+    out[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(out, '/');
+    if (slash)
+        *slash = '\0';
+}
+
+char *load_default_policy_path(void)
+{
+    char here[PATH_MAX];
+    program_directory(here);
+    bool in_build_tree = str_starts(str_of(here), STR(POSTERN_BUILD_DIRECTORY));
+    const struct { const char *directory, *rest; } places[] = {
+        {in_build_tree ? POSTERN_SOURCE_DIRECTORY : here, in_build_tree ? "/policy/default.policy" : "/../share/postern/policy/default.policy"},
+        {here, "/../policy/default.policy"},
+        {POSTERN_DATA_DIRECTORY, "/policy/default.policy"},
+        {POSTERN_SOURCE_DIRECTORY, "/policy/default.policy"},
+    };
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        char *path = joined(places[i].directory, places[i].rest);
+        if (path)
+            return path;
+    }
+    return NULL;
+}
+
+/* ---- DNS ---- */
+
+size_t load_servers(const struct settings *s, struct addr_port out[LOAD_SERVERS_MAX])
+{
+    size_t count = 0;
+    for (; count < s->resolver_count && count < LOAD_SERVERS_MAX; count++)
+        out[count] = s->resolvers[count];
+    if (count == 0 && (!dns_resolv_conf("/etc/resolv.conf", out, &count) || count == 0)) {
+        addr_port_parse(STR("127.0.0.1:53"), 53, &out[0]);
+        count = 1;
+    }
+    return count;
+}
+
+struct resolver *load_resolver(struct loop *l, const struct settings *s, const struct addr_port *servers, size_t count)
+{
+    const unsigned waiting = (unsigned)s->dns_in_flight * 64; /* a burst of sessions, each with a dozen lists */
+    struct resolver_settings settings = {
+        .timeout_ms = s->dns_timeout, .tries = (unsigned)s->dns_tries, .in_flight = (unsigned)s->dns_in_flight, .queue = waiting,
+        .cache_bytes = s->dns_cache, .ttl_max = 86400, .negative_ttl_max = 3600,
+    };
+    return resolver_new(l, dns_transport_ares(l, servers, count, &settings), &settings);
+}

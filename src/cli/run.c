@@ -1,0 +1,324 @@
+/*
+ * run.c - `postern run`: the proxy with the real world in its hands: loop, sockets, DNS, store, journal, log; and what signals ask of it.
+ *
+ *     HUP        the policy is read again (one with errors is logged, the one that runs stays); the journal is reopened
+ *     USR1       counters to the log
+ *     TERM, INT  listeners close, idle clients are told 421, transactions finish, at most drain-time; a second one stops at once
+ *
+ * Everything is owned by struct running and given back in the reverse order of its making.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "cli.h"
+#include "postern/base/counters.h"
+#include "postern/base/log.h"
+#include "postern/checks/dnsbl.h"
+#include "postern/ops/config.h"
+#include "postern/ops/journal.h"
+#include "postern/session/proxy.h"
+
+enum { LOG_FLUSH_MS = 100, STORE_ENTRIES_MAX = 1000000, SIGNALS = 5 };
+
+struct running {
+    struct settings settings;
+    struct policy *policy;
+    struct loop *loop;
+    struct network *network;
+    struct resolver *resolver;
+    struct store *store;
+    struct list_health *health;
+    struct journal *journal;
+    struct proxy *proxy;
+    struct listener **listeners;
+    size_t listener_count;
+    struct signal_watch *signals[SIGNALS];
+    struct timer flush_log; /* always set: lines of the log wait at most 100 ms */
+    struct timer give_up;   /* the end of drain-time */
+    bool stopping;
+};
+
+#define OWNER_OF(pointer, member) ((struct running *)(void *)((char *)(pointer) - offsetof(struct running, member)))
+
+/* ---- the log ---- */
+
+static void flush_log(struct timer *t)
+{
+    struct running *r = OWNER_OF(t, flush_log);
+    log_flush();
+    timer_set_in(r->loop, t, LOG_FLUSH_MS);
+}
+
+static void log_diags(enum log_level level, const char *event, const struct diags *diags)
+{
+    for (size_t i = 0; i < diags->count; i++) {
+        struct log_line line;
+        struct str text = str_of(diags->list[i].text); /* its first line has the place */
+        log_begin(&line, level, event);
+        log_str(&line, "note", str_sub(text, 0, str_find(text, '\n', 0)));
+        log_end(&line);
+    }
+}
+
+static void set_up_log(struct running *r)
+{
+    log_set_level((enum log_level)r->settings.log_level);
+    log_set_clock(&loop_clock(r->loop)->wall_ms);
+    if (r->settings.log == 1)
+        log_to_syslog("postern");
+    r->flush_log.fire = flush_log;
+    timer_set_in(r->loop, &r->flush_log, LOG_FLUSH_MS);
+}
+
+static void log_counters(const struct running *r)
+{
+    struct log_line line;
+    log_begin(&line, LOG_INFO_, "counters");
+    log_u64(&line, "sessions", proxy_sessions(r->proxy));
+    log_u64(&line, "dns-in-flight", resolver_in_flight(r->resolver));
+    for (int i = 0; i < COUNTER_COUNT; i++)
+        log_u64(&line, counter_names[i], counters[i]);
+    log_end(&line);
+}
+
+/* ---- connections ---- */
+
+static void accepted(void *context, struct listener *from, int fd, const struct addr_port *peer)
+{
+    struct running *r = context;
+    proxy_accept(r->proxy, stream_accepted(r->loop, fd, NULL), peer, listener_name(from));
+}
+
+static bool open_listeners(struct running *r, const struct cli_args *a)
+{
+    r->listeners = xcalloc(r->settings.listen_count, sizeof *r->listeners);
+    for (size_t i = 0; i < r->settings.listen_count; i++) {
+        char *error = NULL;
+        struct listener *x = listener_open(r->loop, r->settings.listen[i], accepted, r, &error);
+        if (!x) {
+            cli_failed(a, "%s", error);
+            free(error);
+            return false;
+        }
+        r->listeners[r->listener_count++] = x;
+    }
+    return true;
+}
+
+static void close_listeners(struct running *r)
+{
+    while (r->listener_count > 0)
+        listener_close(&r->listeners[--r->listener_count]);
+}
+
+static void log_ready(const struct running *r)
+{
+    struct log_line line;
+    char text[ADDR_PORT_TEXT];
+    log_begin(&line, LOG_INFO_, "ready");
+    for (size_t i = 0; i < r->listener_count; i++) {
+        struct addr_port at = listener_address(r->listeners[i]);
+        log_cstr(&line, "listen", addr_port_format(&at, text));
+    }
+    log_cstr(&line, "policy", policy_path(r->policy));
+    log_cstr(&line, "digest", policy_digest(r->policy));
+    log_end(&line);
+    log_flush();
+}
+
+/* One descriptor a client, one a backend connection, one a message on disk: as many as we may have. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* ---- signals ---- */
+
+static void reload(struct running *r)
+{
+    struct diags diags = {0};
+    struct policy *fresh = load_policy(&r->settings, &diags);
+    if (r->journal)
+        journal_reopen(r->journal);
+    if (!fresh) {
+        log_diags(LOG_ERROR_, "policy-error", &diags);
+        log_note(LOG_ERROR_, "reload-failed", "the policy has errors; the one that runs stays");
+    } else {
+        log_diags(LOG_WARN_, "policy-warning", &diags);
+        proxy_set_policy(r->proxy, fresh);
+        list_health_watch(r->health, fresh);
+        policy_unref(&r->policy);
+        r->policy = fresh;
+        struct log_line line;
+        log_begin(&line, LOG_INFO_, "reloaded");
+        log_cstr(&line, "policy", policy_path(fresh));
+        log_cstr(&line, "digest", policy_digest(fresh));
+        log_end(&line);
+    }
+    diag_clear(&diags);
+}
+
+static void drained(void *context)
+{
+    loop_stop(((struct running *)context)->loop);
+}
+
+static void give_up(struct timer *t)
+{
+    struct running *r = OWNER_OF(t, give_up);
+    log_note(LOG_WARN_, "drain-time-over", "sessions that are left are ended");
+    loop_stop(r->loop);
+}
+
+static void stop(struct running *r)
+{
+    if (r->stopping) {
+        loop_stop(r->loop);
+        return;
+    }
+    r->stopping = true;
+    struct log_line line;
+    log_begin(&line, LOG_INFO_, "stopping");
+    log_u64(&line, "sessions", proxy_sessions(r->proxy));
+    log_end(&line);
+    close_listeners(r);
+    r->give_up.fire = give_up;
+    timer_set_in(r->loop, &r->give_up, r->settings.drain_time);
+    proxy_drain(r->proxy, drained, r);
+}
+
+static void signalled(int signo, void *context)
+{
+    struct running *r = context;
+    if (signo == SIGHUP && !r->stopping)
+        reload(r);
+    else if (signo == SIGUSR1)
+        log_counters(r);
+    else if (signo == SIGTERM || signo == SIGINT)
+        stop(r);
+}
+
+static void watch_signals(struct running *r)
+{
+    static const int watched[] = {SIGHUP, SIGUSR1, SIGTERM, SIGINT};
+    for (size_t i = 0; i < sizeof watched / sizeof watched[0]; i++)
+        r->signals[i] = signal_watch_new(r->loop, watched[i], signalled, r);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* ---- beginning and end ---- */
+
+static bool read_files(struct running *r, const char *config)
+{
+    struct diags diags = {0}, policy = {0}, advice = {0};
+    bool good = config_load(config, &source_files, &r->settings, &diags);
+    if (good)
+        r->policy = load_policy(&r->settings, &policy);
+    load_complain(&diags);
+    load_complain(&policy);
+    if (good && r->policy) {
+        config_advise(&r->settings, &advice);
+        log_diags(LOG_WARN_, "advice", &advice);
+    }
+    diag_clear(&diags);
+    diag_clear(&policy);
+    diag_clear(&advice);
+    return good && r->policy;
+}
+
+static void journal_line(void *context, struct str line)
+{
+    journal_write(context, line);
+}
+
+static bool set_up(struct running *r, const struct cli_args *a)
+{
+    char *error = NULL;
+    struct addr_port servers[LOAD_SERVERS_MAX];
+    raise_descriptor_limit();
+    r->loop = loop_new();
+    set_up_log(r);
+    if (r->settings.journal.n > 0) {
+        r->journal = journal_open(r->loop, r->settings.journal.p, &error);
+        if (!r->journal) {
+            cli_failed(a, "%s", error);
+            free(error);
+            return false;
+        }
+    }
+    r->network = network_real(r->loop);
+    r->resolver = load_resolver(r->loop, &r->settings, servers, load_servers(&r->settings, servers));
+    r->store = store_memory(r->loop, STORE_ENTRIES_MAX);
+    r->health = list_health_new(r->loop, r->resolver);
+    struct proxy_parts parts = {
+        .loop = r->loop, .network = r->network, .settings = &r->settings, .resolver = r->resolver, .store = r->store, .health = r->health,
+        .journal = r->journal ? journal_line : NULL, .journal_context = r->journal,
+    };
+    r->proxy = proxy_new(&parts, r->policy);
+    return open_listeners(r, a);
+}
+
+static void tear_down(struct running *r)
+{
+    if (!r->loop) {
+        policy_unref(&r->policy);
+        settings_clear(&r->settings);
+        return;
+    }
+    for (size_t i = 0; i < SIGNALS; i++) {
+        if (r->signals[i])
+            signal_watch_free(&r->signals[i]);
+    }
+    close_listeners(r);
+    free(r->listeners);
+    timer_cancel(r->loop, &r->give_up);
+    timer_cancel(r->loop, &r->flush_log);
+    proxy_free(&r->proxy);
+    loop_turn(r->loop, false); /* the last words of what was closed, and the graveyard */
+    list_health_free(&r->health);
+    store_free(&r->store);
+    resolver_free(&r->resolver);
+    journal_close(&r->journal);
+    free(r->network);
+    log_flush();
+    log_set_clock(NULL);
+    loop_free(&r->loop);
+    policy_unref(&r->policy);
+    settings_clear(&r->settings);
+}
+
+static int run(struct cli_args *a, const char *config)
+{
+    struct running r = {0};
+    int status = EXIT_WRONG;
+    if (read_files(&r, config) && set_up(&r, a)) {
+        watch_signals(&r);
+        list_health_watch(r.health, r.policy);
+        proxy_start(r.proxy);
+        log_ready(&r);
+        loop_run(r.loop);
+        log_note(LOG_INFO_, "stopped", "all is done");
+        status = EXIT_OK;
+    }
+    tear_down(&r);
+    return status;
+}
+
+int command_run(struct cli_args *a)
+{
+    const char *config = NULL;
+    enum cli_option option;
+    while ((option = cli_next(a)) != CLI_OPERANDS) {
+        if (option == CLI_EXIT)
+            return a->status;
+        config = a->value;
+    }
+    return config ? run(a, config) : cli_wrong(a, "--config FILE is needed");
+}
