@@ -28,7 +28,8 @@ const char *cli_operands_help(const struct cli_command *c)
 
 void cli_print(FILE *to, struct buf *b)
 {
-    fwrite(b->p, 1, b->n, to);
+    if (b->n > 0)
+        fwrite(b->p, 1, b->n, to);
     buf_free(b);
 }
 

@@ -170,11 +170,15 @@ static void conclude_message(struct explain *e, const struct explain_recipient *
         e->conclusion = e->recipients[0].conclusion;
         return;
     }
-    int64_t score = ruling_score(e->verdicts, STAGE_DATA) + (e->verdicts[STAGE_DATA].present ? e->verdicts[STAGE_DATA].walk.score : 0);
-    struct ruling ruling = ruling_of(e->verdicts, STAGE_DATA);
+    struct stage_verdict v[STAGE_COUNT] = {0};
+    v[STAGE_DATA] = e->verdicts[STAGE_DATA];
+    for (enum stage stage = 0; stage < STAGE_RCPT && !first; stage++) /* refusals of these stages were lifted for who goes on */
+        v[stage] = e->verdicts[stage];
+    struct ruling ruling = ruling_of(v, STAGE_DATA);
     conclude(e, &ruling, &e->conclusion);
-    if (first && !e->verdicts[STAGE_DATA].present && ruling.action == ACTION_NONE)
+    if (first && ruling.action == ACTION_NONE)
         e->conclusion = first->conclusion;
+    int64_t score = ruling_score(e->verdicts, STAGE_DATA) + (v[STAGE_DATA].present ? v[STAGE_DATA].walk.score : 0);
     if (e->given[STAGE_DATA])
         refused_content(e);
     e->conclusion.score = score;

@@ -18,11 +18,6 @@ const struct value *explain_fact(const struct explain *e, const struct scope *s,
     return v->state == FACT_UNKNOWN ? NULL : v;
 }
 
-static void put_escaped(struct buf *out, struct str s)
-{
-    escape_text(out, s);
-}
-
 static void put_facts(const struct explain *e, const struct scope *s, enum stage stage, struct buf *out)
 {
     const struct schema *schema = policy_schema(e->policy);
@@ -33,7 +28,10 @@ static void put_facts(const struct explain *e, const struct scope *s, enum stage
         struct buf text = {0};
         value_format(&text, v);
         buf_printf(out, "    %-24.*s ", STR_ARG(schema_fact(schema, (int)id)->name));
-        put_escaped(out, buf_view(&text));
+        if (text.n > 0)
+            escape_text(out, buf_view(&text));
+        else
+            buf_cstr(out, v->type == FACT_TEXT ? "(empty)" : "(none)");
         buf_cstr(out, fact_bit(&e->assumed, (int)id) ? "  (assumed)\n" : "\n");
         buf_free(&text);
     }
@@ -57,7 +55,7 @@ static void put_trace(const struct explain *e, enum stage stage, const struct wa
 static void put_reply(const struct conclusion *c, struct buf *out)
 {
     buf_printf(out, "    %u %.*s ", c->code, STR_ARG(c->enhanced));
-    put_escaped(out, c->text);
+    escape_text(out, c->text);
     buf_char(out, '\n');
 }
 
@@ -108,13 +106,15 @@ static void put_rules(const struct explain *e, struct buf *out)
 static void put_recipient(const struct explain *e, const struct explain_recipient *r, struct buf *out)
 {
     buf_cstr(out, "\nRecipient <");
-    put_escaped(out, r->path.whole);
+    escape_text(out, r->path.whole);
     buf_cstr(out, ">\n");
     put_facts(e, r->scope, STAGE_RCPT, out);
     if (r->verdict.present)
         put_trace(e, STAGE_RCPT, &r->verdict.walk, out);
+    else if (r->conclusion.built_in)
+        buf_printf(out, "  %-8s not asked: no rule can allow this\n", stage_names[STAGE_RCPT]);
     else
-        buf_printf(out, "  %-8s not asked\n", stage_names[STAGE_RCPT]);
+        buf_printf(out, "  %-8s not asked: accepted by %.*s\n", stage_names[STAGE_RCPT], STR_ARG(e->accepted_by));
     put_conclusion(&r->conclusion, out);
 }
 

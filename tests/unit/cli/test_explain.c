@@ -93,7 +93,8 @@ Test(explain, b_every_stage_in_text)
     expect_in(&c, "Recipient <u@our.test>\n");
     expect_in(&c, "    rcpt.domain              our.test\n");
     expect_in(&c, "would reject");
-    expect_in(&c, "  accept by rule postmaster of stage rcpt: mail goes on");
+    expect_in(&c, "    dnsbl.listed             (none)\n");
+    expect_in(&c, "  rcpt     not asked: no rule can allow this\n");
     expect_in(&c, "  reject by Postern itself, whatever the rules say (score 3)\n    550 5.7.1 Relaying denied\n");
     expect_in(&c, "550 5.7.1 Relaying denied: routing characters in local part\n");
     expect_in(&c, "    msg.received             1\n");
