@@ -19,13 +19,14 @@ struct loop *loop_new(void)
 {
     struct loop *l = xcalloc(1, sizeof *l);
     clock_real(&l->clock);
-    loop_open_base(l);
+    loop_open_descriptors(l);
     return l;
 }
 
 struct loop *loop_new_simulated(uint64_t wall_ms)
 {
     struct loop *l = xcalloc(1, sizeof *l);
+    l->epoll = -1;
     l->clock.mono_ms = SIMULATED_START_MS;
     l->clock.wall_ms = wall_ms;
     return l;
@@ -52,8 +53,8 @@ void loop_free(struct loop **l)
         return;
     }
     graveyard_empty(x);
-    if (x->base) {
-        loop_close_base(x);
+    if (!loop_is_simulated(x)) {
+        loop_close_descriptors(x);
     }
     free(x->heap);
     free(x);
@@ -70,9 +71,9 @@ const uint64_t *loop_now_pointer(const struct loop *l)
     return &l->clock.mono_ms;
 }
 
-struct event_base *loop_base(struct loop *l)
+bool loop_is_simulated(const struct loop *l)
 {
-    return l->base;
+    return l->epoll < 0;
 }
 
 void loop_wake(struct loop *l, struct task *t)
@@ -167,11 +168,11 @@ static bool turn_simulated(struct loop *l, bool may_wait)
 
 bool loop_turn(struct loop *l, bool may_wait)
 {
-    if (!l->base) {
+    l->turn++;
+    if (loop_is_simulated(l)) {
         return turn_simulated(l, may_wait);
     }
     loop_poll(l, may_wait && !l->first);
-    l->clock.read(&l->clock);
     turn_rest(l);
     return true;
 }
@@ -190,7 +191,7 @@ void loop_stop(struct loop *l)
 
 void loop_settle(struct loop *l)
 {
-    assert(!l->base);
+    assert(loop_is_simulated(l));
     while (l->first || loop_next_timer(l) <= loop_now(l)) {
         turn_rest(l);
     }

@@ -1,12 +1,12 @@
 /*
- * loop_internal.h - the inside of the loop, shared by loop.c (turns), timer.c (the heap) and watch.c (descriptors by libevent).
+ * loop_internal.h - the inside of the loop, shared by loop.c (turns), timer.c (the heap) and watch.c (descriptors).
  */
 #ifndef NET_LOOP_INTERNAL_H
 #define NET_LOOP_INTERNAL_H
 
 #include "postern/net/loop.h"
 
-struct event;
+struct watch;
 
 struct grave {
     void *p;
@@ -15,9 +15,13 @@ struct grave {
 
 struct loop {
     struct clock clock;
-    struct event_base *base; /* NULL: simulated */
-    struct event *alarm;     /* the one timer that libevent knows: when the heap's first is due */
-    uint64_t alarm_at;       /* mono time it is set to; UINT64_MAX: not set */
+    int epoll;               /* -1: simulated */
+    struct watch **watches;  /* by descriptor number; NULL: not watched */
+    size_t watch_room;
+    struct watch **changes;  /* not told to the kernel yet */
+    size_t change_count, change_room;
+    unsigned generation;     /* of the latest watch */
+    uint64_t turn;           /* counts turns */
     struct task *first, *last; /* wake list, FIFO */
     struct grave *graves;
     size_t grave_count, grave_room;
@@ -31,8 +35,8 @@ struct loop {
 void timers_fire(struct loop *l);
 
 /* watch.c */
-void loop_open_base(struct loop *l);
-void loop_close_base(struct loop *l);
+void loop_open_descriptors(struct loop *l);
+void loop_close_descriptors(struct loop *l);
 /* Runs the callbacks of descriptors that are ready; waits for one, or for the first timer, when may_wait. */
 void loop_poll(struct loop *l, bool may_wait);
 

@@ -64,6 +64,9 @@ static ssize_t memory_writev(struct stream *s, const struct iovec *iov, int n)
         stream_set_error(s, "Broken pipe");
         return STREAM_FAILED;
     }
+    if (s->state == STREAM_CONNECTING) {
+        return 0;
+    }
     struct memory_stream *to = x->peer;
     size_t taken = 0;
     for (int i = 0; i < n; i++) {

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "postern/net/watch.h"
+#include "loop_internal.h"
 #include "socket.h"
 
 enum { BACKLOG = 1024, BURST_MAX = 64, REST_MS = 100 };
@@ -40,7 +41,7 @@ struct listener {
     char *name;
     listener_accepted accepted;
     void *context;
-    uint64_t last_ms;          /* when it was last ready */
+    uint64_t last_turn;        /* of the loop in which it was last ready and had more */
     unsigned burst;            /* connections to take this time */
     bool paused;
     bool *closed;              /* set while accepted() runs: tells that it closed the listener */
@@ -82,9 +83,8 @@ static void listener_ready(struct watch *w, unsigned what)
 {
     struct listener *x = (struct listener *)(void *)((char *)w - offsetof(struct listener, watch));
     (void)what;
-    uint64_t now = loop_now(x->loop);
-    bool busy = now - x->last_ms <= 1 && x->last_ms != 0;
-    x->last_ms = now;
+    bool busy = x->last_turn + 1 == x->loop->turn;
+    x->last_turn = x->loop->turn;
     x->burst = !busy ? 1 : x->burst * 2 > BURST_MAX ? BURST_MAX : x->burst * 2;
     bool closed = false;
     x->closed = &closed;
@@ -95,7 +95,6 @@ static void listener_ready(struct watch *w, unsigned what)
         }
         if (!more) {
             x->burst = 1;
-            x->last_ms = 0;
             break;
         }
         if (x->watch.interest == 0) { /* paused by accepted() */
@@ -171,6 +170,7 @@ struct listener *listener_from_socket(struct loop *l, int fd, struct str name, l
     x->name = xstrndup(name.p, name.n);
     x->accepted = accepted;
     x->context = context;
+    x->burst = 1;
     x->rest.fire = rest_over;
     x->watch.ready = listener_ready;
     watch_start(l, &x->watch, fd, WATCH_READ);
@@ -224,7 +224,7 @@ void listener_close(struct listener **x)
         *y->closed = true;
     }
     timer_cancel(y->loop, &y->rest);
-    watch_stop(&y->watch);
+    watch_change(y->loop, &y->watch, 0); /* a supervisor may hold the socket too: the kernel must be told */
     close(y->watch.fd);
     free(y->name);
     free(y);

@@ -1,14 +1,13 @@
 /*
  * socket.c - the raw operations of a stream over a socket, with few system calls.
  *
- *     opened      one epoll_ctl: edge-triggered READ and the peer's end (and WRITE when it is connecting); READ is never disarmed, and an owner
- *                 that does not read (back-pressure) costs nothing, since an edge is told once
+ *     opened      one epoll_ctl: edge-triggered READ and the peer's end; READ is never disarmed, and an owner that does not read
+ *                 (back-pressure) costs nothing, since an edge is told once
  *     reading     one recv; a short read means empty, so there is no second one to see EAGAIN. After the peer's end (gone) a read goes on to EOF
  *     writing     tried at once; only when the kernel takes less is WRITE armed, once for the stream's life
- *     connecting  WRITE came alone: connected; READ with it: SO_ERROR says
- *
- * libevent tells an error on a descriptor (a reset) as READ. Whoever reads sees it; whoever does not read but asks stream_peer_gone() makes
- * socket_peer_left() look, once for each time that something happened.
+ *     connecting  the servers we connect to speak first, so their first bytes say that we are connected and no wait is spent on it. WRITE is
+ *                 asked for when the owner has something to say, or when nothing came for a while. An error has its reason in SO_ERROR
+ *     closing     close alone: the kernel takes a closed descriptor off by itself
  */
 #include "socket.h"
 
@@ -26,8 +25,10 @@
 struct socket_stream {
     struct stream s;
     struct watch watch;
+    struct timer look; /* CONNECTING: when to ask for WRITE */
 };
 
+enum { LOOK_FOR_WRITE_MS = 300 };
 enum { OPEN_INTEREST = WATCH_READ | WATCH_GONE | WATCH_EDGE };
 
 static struct socket_stream *socket_of(struct stream *s)
@@ -48,7 +49,6 @@ static bool would_block(int error)
 
 static ssize_t socket_read(struct stream *s, void *out, size_t n)
 {
-    s->unsure = false;
     ssize_t got = recv(socket_of(s)->watch.fd, out, n, MSG_DONTWAIT);
     if (got > 0) {
         if ((size_t)got < n) {
@@ -80,6 +80,9 @@ static ssize_t socket_writev(struct stream *s, const struct iovec *iov, int n)
 {
     struct socket_stream *x = socket_of(s);
     struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
+    if (s->state == STREAM_CONNECTING) {
+        timer_cancel(s->loop, &x->look);
+    }
     ssize_t taken = sendmsg(x->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (taken < 0 && !would_block(errno)) {
         stream_set_error(s, reason(errno));
@@ -92,29 +95,15 @@ static ssize_t socket_writev(struct stream *s, const struct iovec *iov, int n)
     return taken;
 }
 
-bool socket_peer_left(struct stream *s)
-{
-    char byte;
-    s->unsure = false;
-    ssize_t got = recv(socket_of(s)->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (got > 0 || (got < 0 && would_block(errno))) {
-        return false;
-    }
-    s->gone = true;
-    if (got < 0) {
-        stream_die(s, reason(errno));
-    }
-    return true;
-}
-
 static void socket_close(struct stream *s)
 {
     struct socket_stream *x = socket_of(s);
     if (x->watch.fd < 0) {
         return;
     }
-    watch_stop(&x->watch);
-    if (s->readable && s->state == STREAM_OPEN && !s->write_failed) {
+    watch_stop(s->loop, &x->watch);
+    timer_cancel(s->loop, &x->look);
+    if (s->readable && !s->end_read && s->state == STREAM_OPEN && !s->write_failed) {
         /* Closing with unread bytes resets the connection, and a reset may overtake our last reply: read them away, as far as they came. */
         ssize_t dropped = recv(x->watch.fd, NULL, 1 << 20, MSG_TRUNC | MSG_DONTWAIT);
         (void)dropped;
@@ -134,15 +123,22 @@ static void connect_ended(struct socket_stream *x, unsigned what)
 {
     int error = 0;
     socklen_t size = sizeof error;
-    if ((what & ~(unsigned)WATCH_WRITE) != 0 && getsockopt(x->watch.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0) {
+    timer_cancel(x->s.loop, &x->look);
+    if ((what & WATCH_ERROR) && getsockopt(x->watch.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0) {
         error = errno;
     }
     if (error) {
         stream_die(&x->s, reason(error));
-        return;
-    }
-    if (what & WATCH_WRITE) {
+    } else {
         stream_opened(&x->s);
+    }
+}
+
+static void look_for_write(struct timer *t)
+{
+    struct socket_stream *x = (struct socket_stream *)(void *)((char *)t - offsetof(struct socket_stream, look));
+    if (x->s.state == STREAM_CONNECTING) {
+        watch_change(x->s.loop, &x->watch, OPEN_INTEREST | WATCH_WRITE);
     }
 }
 
@@ -156,9 +152,8 @@ static void socket_ready(struct watch *w, unsigned what)
     if (s->state != STREAM_OPEN) {
         return;
     }
-    if (what & (WATCH_READ | WATCH_GONE)) {
-        s->unsure = (what & WATCH_GONE) == 0;
-        stream_readable(s, (what & WATCH_GONE) != 0);
+    if (what & ~(unsigned)WATCH_WRITE) {
+        stream_readable(s, (what & (WATCH_GONE | WATCH_ERROR)) != 0);
     }
     if (what & WATCH_WRITE) {
         stream_writable(s);
@@ -170,6 +165,7 @@ static struct socket_stream *socket_new(struct loop *l, struct task *owner, enum
     struct socket_stream *x = xcalloc(1, sizeof *x);
     stream_setup(&x->s, l, &socket_ops, owner, state);
     x->watch.ready = socket_ready;
+    x->look.fire = look_for_write;
     x->watch.fd = -1;
     return x;
 }
@@ -209,6 +205,7 @@ struct stream *socket_connect(struct loop *l, const struct addr_port *to, struct
         close(fd);
         return &x->s;
     }
-    watch_start(l, &x->watch, fd, OPEN_INTEREST | WATCH_WRITE); /* also when it is connected already: then WRITE is told at once */
+    watch_start(l, &x->watch, fd, OPEN_INTEREST);
+    timer_set_in(l, &x->look, LOOK_FOR_WRITE_MS);
     return &x->s;
 }

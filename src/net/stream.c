@@ -73,7 +73,7 @@ void stream_die(struct stream *s, const char *why)
 
 bool stream_peer_gone(const struct stream *s)
 {
-    return s->gone || s->write_failed || (s->unsure && socket_peer_left((struct stream *)s));
+    return s->gone || s->write_failed;
 }
 
 size_t stream_queued(const struct stream *s)
@@ -115,6 +115,10 @@ void stream_put(struct stream *s, const void *bytes, size_t n)
 
 static enum flush write_failed(struct stream *s)
 {
+    if (s->state == STREAM_CONNECTING) {
+        stream_die(s, s->error);
+        return FLUSH_FAILED;
+    }
     s->write_failed = true;
     s->readable = true; /* what came before, or the end */
     queue_drop(s);
@@ -146,12 +150,19 @@ enum flush stream_flush(struct stream *s)
     if (stream_queued(s) == 0) {
         return FLUSH_DONE;
     }
-    if (s->blocked || s->state == STREAM_CONNECTING) {
+    if (s->blocked) {
         return FLUSH_NOT_YET;
     }
     struct iovec iov = {s->out.p + s->out_sent, stream_queued(s)};
     ssize_t taken = s->ops->writev(s, &iov, 1);
-    return taken < 0 ? write_failed(s) : queue_taken(s, (size_t)taken);
+    if (taken < 0) {
+        return write_failed(s);
+    }
+    if (taken > 0 && s->state == STREAM_CONNECTING) {
+        s->state = STREAM_OPEN;
+        stream_notify(s);
+    }
+    return queue_taken(s, (size_t)taken);
 }
 
 void stream_put_iov(struct stream *s, const struct iovec *iov, int n)
@@ -222,6 +233,7 @@ void stream_writable(struct stream *s)
 void stream_opened(struct stream *s)
 {
     s->state = STREAM_OPEN;
+    s->blocked = false;
     stream_flush(s);
     stream_notify(s);
 }

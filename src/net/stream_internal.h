@@ -14,7 +14,7 @@
 struct stream_ops {
     /* As stream_read(); called only when `readable` or `gone` is set. Clears `readable` when nothing more is there for now. */
     ssize_t (*read)(struct stream *s, void *out, size_t n);
-    /* Bytes taken (0: none now; less than all: none now for the rest), or STREAM_FAILED after stream_set_error(). When it took less than all,
+    /* Also called while CONNECTING: having taken something it is OPEN. Bytes taken (0: none now; less than all: none now for the rest), or STREAM_FAILED after stream_set_error(). When it took less than all,
      * stream_writable() will be called once there is room. */
     ssize_t (*writev)(struct stream *s, const struct iovec *iov, int n);
     void (*close)(struct stream *s);   /* no event after this; descriptors are given back */
@@ -34,7 +34,6 @@ struct stream { /* first member of each kind of stream */
     bool end_read;        /* EOF was read */
     bool blocked;         /* the kernel took less than all; stream_writable() will come */
     bool write_failed;    /* what was queued is lost; what came before may still be read */
-    bool unsure;          /* something happened since the last read: it may have been an end (see socket.c) */
 };
 
 void stream_setup(struct stream *s, struct loop *l, const struct stream_ops *ops, struct task *owner, enum stream_state state);
@@ -44,6 +43,5 @@ void stream_die(struct stream *s, const char *why);               /* DEAD, queue
 void stream_opened(struct stream *s);                             /* CONNECTING to OPEN; sends what was queued, wakes the owner */
 void stream_readable(struct stream *s, bool gone);                /* something to read, or the peer's end */
 void stream_writable(struct stream *s);                           /* room again: sends the rest; wakes the owner when the queue is empty */
-bool socket_peer_left(struct stream *s);                          /* socket.c: looks without reading, when unsure */
 
 #endif

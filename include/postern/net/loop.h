@@ -1,12 +1,12 @@
 /*
- * loop.h - the event loop: a wake list, a timer heap of ours, a graveyard; libevent only tells which descriptors are ready.
+ * loop.h - the event loop: a wake list, a timer heap of ours, a graveyard; epoll only tells which descriptors are ready.
  *
  * One turn: wait for descriptors (real loop) or move the clock to the next timer (simulated loop); callbacks only mark and wake; then due
  * timers fire (they too only wake or do a few instructions); then the woken tasks run, in the order they were woken, until the list is empty
  * (bounded per turn so that descriptors are not starved); then the graveyard is emptied. So nothing is freed while it may be on the stack,
  * and nobody calls back before it returned. The clock is read once a turn.
  *
- * A simulated loop has no event_base and no descriptors: time moves only when nothing else is left to do.
+ * A simulated loop has no descriptors: time moves only when nothing else is left to do.
  */
 #ifndef POSTERN_NET_LOOP_H
 #define POSTERN_NET_LOOP_H
@@ -17,7 +17,6 @@
 #include "postern/base/clock.h"
 
 struct loop;
-struct event_base;
 
 /* Whoever waits for something: embedded in a session, a resolver, a client. Zeroed plus `run` set is ready. */
 struct task {
@@ -41,7 +40,7 @@ const struct clock *loop_clock(const struct loop *l);
 static inline uint64_t loop_now(const struct loop *l) { return loop_clock(l)->mono_ms; }
 static inline uint64_t loop_wall(const struct loop *l) { return loop_clock(l)->wall_ms; }
 const uint64_t *loop_now_pointer(const struct loop *l); /* for facts.h: always the present mono_ms */
-struct event_base *loop_base(struct loop *l);  /* NULL for a simulated loop; descriptors are watched through watch.h */
+bool loop_is_simulated(const struct loop *l);  /* then descriptors cannot be watched (watch.h) */
 
 void loop_wake(struct loop *l, struct task *t);  /* t runs later in this turn or in the next; idempotent until it runs */
 void loop_unwake(struct loop *l, struct task *t); /* takes it off the list (its owner is dying) */

@@ -308,9 +308,9 @@ Test(loop, j_watches_level_edge_change_and_stop)
     watch_change(l, &level.watch, WATCH_READ);
     loop_turn(l, false);
     cr_assert_eq(level.times, 7);
-    watch_stop(&level.watch);
-    watch_stop(&level.watch);
-    watch_stop(&edge.watch);
+    watch_stop(l, &level.watch);
+    watch_stop(l, &level.watch);
+    watch_stop(l, &edge.watch);
     close(fds[0]);
     close(fds[1]);
     close(second[0]);
@@ -329,7 +329,7 @@ Test(loop, k_a_number_used_again_in_the_same_turn)
     watch_start(l, &a.watch, fds[0], WATCH_READ | WATCH_EDGE);
     loop_turn(l, false);
     int number = fds[0];
-    watch_stop(&a.watch);
+    watch_stop(l, &a.watch);
     close(fds[0]);
     close(fds[1]);
     cr_assert_eq(pipe(fds), 0);
@@ -339,7 +339,7 @@ Test(loop, k_a_number_used_again_in_the_same_turn)
     loop_turn(l, false);
     cr_assert_eq(a.times, 0);
     cr_assert_eq(b.times, 1);
-    watch_stop(&b.watch);
+    watch_stop(l, &b.watch);
     close(fds[0]);
     close(fds[1]);
     loop_free(&l);
