@@ -159,7 +159,8 @@ static int read_files(struct explain *e)
         e->policy = load_policy(&e->settings, &diags);
         status = e->policy ? EXIT_OK : EXIT_WRONG;
     }
-    load_complain(&diags);
+    if (status != EXIT_OK) /* warnings are the business of `check` */
+        load_complain(&diags);
     diag_clear(&diags);
     return status;
 }
@@ -229,6 +230,7 @@ static int set_up(struct explain *e)
     e->loop = loop_new();
     if (set_time(e) != EXIT_OK)
         return EXIT_USAGE;
+    e->wall_ms = loop_wall(e->loop);
     if (count == 0)
         count = load_servers(&e->settings, servers);
     e->resolver = load_resolver(e->loop, &e->settings, servers, count);

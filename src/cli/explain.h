@@ -51,6 +51,7 @@ struct explain {
     struct settings settings;
     struct policy *policy;
     struct loop *loop;
+    uint64_t wall_ms;                /* the time that is explained */
     struct resolver *resolver;
     struct store *store;
     struct list_health *health;

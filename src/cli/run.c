@@ -56,7 +56,8 @@ static void log_diags(enum log_level level, const char *event, const struct diag
 {
     for (size_t i = 0; i < diags->count; i++) {
         struct log_line line;
-        struct str text = str_of(diags->list[i].text); /* its first line has the place */
+        const struct diag *d = &diags->list[i];
+        struct str text = str_of(d->line > 0 ? d->text : d->message); /* the text's first line has the place */
         log_begin(&line, level, event);
         log_str(&line, "note", str_sub(text, 0, str_find(text, '\n', 0)));
         log_end(&line);
@@ -221,11 +222,14 @@ static bool read_files(struct running *r, const char *config)
     bool good = config_load(config, &source_files, &r->settings, &diags);
     if (good)
         r->policy = load_policy(&r->settings, &policy);
-    load_complain(&diags);
-    load_complain(&policy);
     if (good && r->policy) {
         config_advise(&r->settings, &advice);
+        log_diags(LOG_WARN_, "configuration-warning", &diags);
+        log_diags(LOG_WARN_, "policy-warning", &policy);
         log_diags(LOG_WARN_, "advice", &advice);
+    } else {
+        load_complain(&diags);
+        load_complain(&policy);
     }
     diag_clear(&diags);
     diag_clear(&policy);

@@ -73,7 +73,7 @@ Test(explain, a_client_alone)
 {
     struct called c = CALL(BASE, "--client", "192.0.2.1", "--time", "2026-11-21T20:15:00Z");
     cr_expect_eq(c.status, 0);
-    expect_in(&c, "Client 192.0.2.1 at 2026-11-21T20:15:0");
+    expect_in(&c, "Client 192.0.2.1 at 2026-11-21T20:15:00.000Z, policy ");
     expect_in(&c, "    fcrdns                   pass  (assumed)\n");
     expect_in(&c, "    left out: no --helo\n");
     expect_in(&c, "    left out: no --message\n");
