@@ -1,0 +1,178 @@
+/*
+ * client.c - a simulated client: it says what it is told to, keeps what the server says until somebody looks, and is watched by an observer.
+ *
+ * A perturbation may make it say it byte by byte, or leave in the middle. A client that was cut is silent until it connects again.
+ */
+#include "world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNKS_MAX = 1500 }; /* pieces of one segment; long ones get longer pieces in their middle */
+
+static void client_gone(struct sim_client *c)
+{
+    if (c->stream)
+        stream_close(c->world->loop, &c->stream);
+}
+
+static void note_replies(struct sim_client *c, size_t before)
+{
+    struct world *w = c->world;
+    for (size_t i = before; i < c->observer.replies; i++) {
+        uint16_t code = (uint16_t)c->observer.last_code;
+        buf_put(&c->codes, &code, sizeof code);
+        if (++w->tally.replies == w->how->cut_at_reply)
+            sim_client_hang_up(c, w->how->cut);
+    }
+}
+
+/* Line by line, so that each reply is seen by itself. */
+static void client_hears(struct sim_client *c, struct str bytes)
+{
+    buf_str(&c->unread, bytes);
+    while (bytes.n > 0) {
+        size_t end = str_find(bytes, '\n', 0);
+        struct str line = str_sub(bytes, 0, end + 1);
+        size_t before = c->observer.replies;
+        observer_received(&c->observer, line);
+        note_replies(c, before);
+        if (!c->stream)
+            return;
+        bytes = str_sub(bytes, line.n, bytes.n);
+    }
+}
+
+static void client_run(struct task *t)
+{
+    struct sim_client *c = (struct sim_client *)(void *)t;
+    char room[8192];
+    ssize_t n = STREAM_AGAIN;
+    while (c->stream && (n = stream_read(c->stream, room, sizeof room)) > 0)
+        client_hears(c, (struct str){room, (size_t)n});
+    if (!c->stream || n == STREAM_AGAIN)
+        return;
+    c->closed = true;
+    if (!c->cut && n == STREAM_EOF)
+        observer_end(&c->observer, true);
+    client_gone(c);
+}
+
+void sim_client_init(struct sim_client *c, struct world *w, unsigned index)
+{
+    *c = (struct sim_client){.task = {.run = client_run}, .world = w, .index = index};
+    c->address = (struct addr_port){.addr = {4, {203, 0, 113, (uint8_t)(9 + index)}}, .port = 40000};
+}
+
+void sim_client_connect(struct sim_client *c)
+{
+    struct world *w = c->world;
+    struct stream *theirs;
+    sim_client_hang_up(c, CUT_CLOSE);
+    observer_clear(&c->observer);
+    observer_init(&c->observer, &w->ledger);
+    buf_clear(&c->unread);
+    buf_clear(&c->codes);
+    c->replies_taken = 0;
+    c->connected = true;
+    c->closed = c->cut = false;
+    stream_memory_pair(w->loop, &w->pair, &c->stream, &theirs);
+    stream_set_owner(c->stream, &c->task);
+    w->connections++;
+    proxy_accept(w->proxy, theirs, &c->address, w->settings.listen_count ? w->settings.listen[0] : STR("*:25"));
+    c->address.port++;
+}
+
+static void say(struct sim_client *c, struct str bytes)
+{
+    if (!c->stream || bytes.n == 0)
+        return;
+    observer_sent(&c->observer, bytes);
+    stream_put(c->stream, bytes.p, bytes.n);
+    stream_flush(c->stream);
+}
+
+/* In pieces, the world running between them. */
+static void say_in_pieces(struct sim_client *c, struct str bytes, size_t piece)
+{
+    size_t edge = CHUNKS_MAX / 3, middle = bytes.n / edge + 1;
+    for (size_t at = 0; at < bytes.n && c->stream;) {
+        bool long_middle = bytes.n > CHUNKS_MAX && at >= edge && at + edge < bytes.n;
+        size_t n = long_middle && middle > piece ? middle : piece;
+        say(c, str_sub(bytes, at, at + n));
+        world_settle(c->world);
+        at += n;
+    }
+}
+
+void sim_client_send(struct sim_client *c, struct str bytes)
+{
+    struct world *w = c->world;
+    const struct perturbation *how = w->how;
+    w->tally.octets += bytes.n;
+    if (++w->tally.segments == how->cut_at_segment) {
+        size_t part = how->cut_where == CUT_BEFORE ? 0 : how->cut_where == CUT_MIDDLE ? bytes.n / 2 : bytes.n;
+        say(c, str_sub(bytes, 0, part));
+        sim_client_hang_up(c, how->cut);
+        return;
+    }
+    if (how->chunk && !c->cut)
+        say_in_pieces(c, bytes, how->chunk);
+    else if (!c->cut)
+        say(c, bytes);
+}
+
+void sim_client_hang_up(struct sim_client *c, enum cut how)
+{
+    c->cut = true;
+    if (!c->stream)
+        return;
+    if (how == CUT_HALF) {
+        c->observer.half_closed = true;
+        stream_memory_half_close(c->stream);
+        return;
+    }
+    if (how == CUT_RESET)
+        stream_memory_break(c->stream, true);
+    client_gone(c);
+    c->closed = true;
+}
+
+bool sim_client_line(struct sim_client *c, struct str *line)
+{
+    struct str all = buf_view(&c->unread);
+    size_t end = str_find(all, '\n', 0);
+    if (end == all.n)
+        return false;
+    *line = str_sub(all, 0, end > 0 && all.p[end - 1] == '\r' ? end - 1 : end);
+    return true;
+}
+
+void sim_client_line_taken(struct sim_client *c)
+{
+    buf_consume(&c->unread, str_find(buf_view(&c->unread), '\n', 0) + 1);
+}
+
+size_t sim_client_replies(const struct sim_client *c)
+{
+    return c->codes.n / sizeof(uint16_t);
+}
+
+unsigned sim_client_code(const struct sim_client *c, size_t reply)
+{
+    uint16_t code = 0;
+    if (reply < sim_client_replies(c))
+        memcpy(&code, c->codes.p + reply * sizeof code, sizeof code);
+    return code;
+}
+
+void sim_client_clear(struct sim_client *c)
+{
+    if (c->stream) {
+        loop_unwake(c->world->loop, &c->task);
+        client_gone(c);
+    }
+    observer_clear(&c->observer);
+    buf_free(&c->unread);
+    buf_free(&c->codes);
+}

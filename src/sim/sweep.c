@@ -1,0 +1,244 @@
+/*
+ * sweep.c - which perturbations a script gets: the plain run is counted (segments, replies, questions ...), then each of these is disturbed in turn.
+ * Where there are very many points, every nth is taken.
+ */
+#include "sweep.h"
+
+#include "postern/base/codec.h"
+#include "run.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { POINTS_MAX = 40, FAILURES_SHOWN = 8, WATCHDOG_S = 60 };
+
+struct sweep {
+    const struct sim_options *options;
+    const struct script *script;
+    struct sweep_totals *totals;
+    struct tally plain;
+    struct str *verdicts;     /* of the plain run, heap */
+    size_t verdict_count;
+    size_t failed;
+};
+
+static int lowest_free_fd(void)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    return fd;
+}
+
+static void show(struct sweep *s, const struct run *r)
+{
+    FILE *out = s->options->out;
+    s->failed++;
+    s->totals->failed++;
+    if (s->failed > FAILURES_SHOWN) {
+        if (s->failed == FAILURES_SHOWN + 1)
+            fprintf(out, "%s: more perturbed runs failed; --only NAME runs one\n", s->script->source->name);
+        return;
+    }
+    if (r->how->name[0])
+        fprintf(out, "%s: [%s]: ", s->script->source->name, r->how->name);
+    fprintf(out, "%s\n", r->failure);
+    if (s->options->verbose) {
+        fprintf(out, "%.*s", STR_ARG(buf_view(&r->world.log)));
+        for (size_t i = 0; i < r->world.record_count; i++)
+            fprintf(out, "%.*s", STR_ARG(r->world.records[i]));
+    }
+}
+
+static void fail(struct run *r, const char *text)
+{
+    if (!r->failure)
+        r->failure = xstrndup(text, strlen(text));
+}
+
+/* Other pieces and another order of answers must not change what any record says. */
+static void compare_verdicts(struct sweep *s, struct run *r)
+{
+    bool same = r->world.record_count == s->verdict_count;
+    struct buf text = {0};
+    for (size_t i = 0; same && i < s->verdict_count; i++) {
+        same = str_eq(r->verdicts[i], s->verdicts[i]);
+        if (!same)
+            buf_printf(&text, "record %zu says %.*s, it was %.*s", i + 1, STR_ARG(r->verdicts[i]), STR_ARG(s->verdicts[i]));
+    }
+    if (!same && text.n == 0)
+        buf_printf(&text, "%zu records, there were %zu", r->world.record_count, s->verdict_count);
+    if (!same) {
+        buf_char(&text, '\0');
+        fail(r, text.p);
+    }
+    buf_free(&text);
+}
+
+static void run_one(struct sweep *s, const struct perturbation *how)
+{
+    if (s->options->only && how->name[0] && !str_glob(str_of(s->options->only), str_of(how->name)))
+        return;
+    struct run r;
+    int before = lowest_free_fd();
+    s->totals->present = how->name[0] ? how->name : "plain";
+    s->totals->runs++;
+    alarm(WATCHDOG_S);
+    run_script(&r, s->script, how);
+    alarm(0);
+    if (lowest_free_fd() != before)
+        fail(&r, "a descriptor was left open");
+    if (how->name[0] && !how->lenient)
+        compare_verdicts(s, &r);
+    if (r.failure)
+        show(s, &r);
+    run_clear(&r);
+}
+
+/* The run that all others are measured by. False: it is wrong already. */
+static bool run_plain(struct sweep *s)
+{
+    static const struct perturbation none;
+    struct run r;
+    int before = lowest_free_fd();
+    s->totals->present = "plain";
+    s->totals->runs++;
+    alarm(WATCHDOG_S);
+    run_script(&r, s->script, &none);
+    alarm(0);
+    if (lowest_free_fd() != before)
+        fail(&r, "a descriptor was left open");
+    s->plain = r.world.tally;
+    s->verdict_count = r.world.record_count;
+    s->verdicts = xcalloc(s->verdict_count + 1, sizeof *s->verdicts);
+    for (size_t i = 0; i < s->verdict_count; i++)
+        s->verdicts[i] = (struct str){xstrndup(r.verdicts[i].p ? r.verdicts[i].p : "", r.verdicts[i].n), r.verdicts[i].n};
+    if (r.failure)
+        show(s, &r);
+    run_clear(&r);
+    return s->failed == 0;
+}
+
+/* So many points of `count`, spread evenly. */
+static size_t stride(size_t count)
+{
+    return count / POINTS_MAX + 1;
+}
+
+/* --- pieces and order ----------------------------------------------------------------------------------------------------------- */
+
+static void sweep_pieces(struct sweep *s)
+{
+    static const struct { const char *name; size_t chunk, window; bool merge; unsigned order; } ways[] = {
+        {"byte by byte", 1, 0, false, 0},  {"in threes", 3, 0, false, 0},       {"merged", 0, 0, true, 0},
+        {"window 1", 0, 1, false, 0},      {"window 7", 0, 7, false, 0},        {"byte by byte, window 1", 1, 1, false, 0},
+        {"merged, window 5", 0, 5, true, 0}, {"answers reversed", 0, 0, false, 1}, {"answers shuffled 2", 0, 0, false, 2},
+        {"answers shuffled 3", 0, 0, false, 3}, {"answers shuffled 5, merged", 0, 0, true, 5},
+    };
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        struct perturbation how = {.chunk = ways[i].chunk, .merge = ways[i].merge, .dns_order = ways[i].order, .lenient = s->script->timing_sensitive};
+        size_t least = s->plain.octets / 4000; /* large bodies: larger windows */
+        how.window = ways[i].window == 0 ? 0 : ways[i].window > least ? ways[i].window : least;
+        if (how.dns_order && s->plain.questions == 0)
+            continue;
+        snprintf(how.name, sizeof how.name, "%s", ways[i].name);
+        run_one(s, &how);
+    }
+}
+
+/* --- who leaves, who dies, what fails ----------------------------------------------------------------------------------------------- */
+
+static const struct { enum cut cut; const char *name; } cuts[] = {{CUT_CLOSE, "closes"}, {CUT_RESET, "resets"}, {CUT_HALF, "half-closes"}};
+
+static void sweep_cuts(struct sweep *s)
+{
+    static const char *const where[] = {"before", "in", "behind"};
+    for (size_t c = 0; c < 3; c++) {
+        for (size_t i = 1; i <= s->plain.segments; i += stride(s->plain.segments)) {
+            for (int w = CUT_BEFORE; w <= CUT_BEHIND; w++) {
+                struct perturbation how = {.lenient = true, .cut = cuts[c].cut, .cut_at_segment = i};
+                how.cut_where = w == CUT_BEFORE ? CUT_BEFORE : w == CUT_MIDDLE ? CUT_MIDDLE : CUT_BEHIND;
+                snprintf(how.name, sizeof how.name, "client %s %s segment %zu", cuts[c].name, where[w], i);
+                run_one(s, &how);
+            }
+        }
+        for (size_t i = 1; i <= s->plain.replies; i += stride(s->plain.replies)) {
+            struct perturbation how = {.lenient = true, .cut = cuts[c].cut, .cut_at_reply = i};
+            snprintf(how.name, sizeof how.name, "client %s at reply %zu", cuts[c].name, i);
+            run_one(s, &how);
+        }
+    }
+}
+
+static void sweep_backends(struct sweep *s)
+{
+    static const char *const names[] = {"", "closes", "resets", "hangs"};
+    for (int fault = FAULT_CLOSE; fault <= FAULT_HANG; fault++) {
+        for (size_t i = 1; i <= s->plain.reactions; i += stride(s->plain.reactions)) {
+            struct perturbation how = {.lenient = true, .backend_at = i, .backend_fault = (enum backend_fault)fault};
+            snprintf(how.name, sizeof how.name, "backend %s at %zu", names[fault], i);
+            run_one(s, &how);
+        }
+    }
+}
+
+static void sweep_dns(struct sweep *s)
+{
+    static const enum dns_status faults[] = {DNS_TIMEOUT, DNS_SERVFAIL, DNS_MALFORMED};
+    for (size_t f = 0; f < 3; f++) {
+        for (size_t i = 1; i <= s->plain.questions; i += stride(s->plain.questions)) {
+            struct perturbation how = {.lenient = true, .dns_at = i, .dns_status = faults[f]};
+            snprintf(how.name, sizeof how.name, "dns %s %zu", dns_status_names[faults[f]], i);
+            run_one(s, &how);
+        }
+    }
+}
+
+static void sweep_storage(struct sweep *s)
+{
+    for (size_t i = 1; i <= s->plain.operations; i += stride(s->plain.operations)) {
+        struct perturbation how = {.lenient = true, .store_at = i};
+        snprintf(how.name, sizeof how.name, "store fails %zu", i);
+        run_one(s, &how);
+    }
+    struct perturbation file = {.name = "spool in files", .spool_file = true, .lenient = s->script->timing_sensitive};
+    run_one(s, &file);
+    for (size_t i = 1; i <= POINTS_MAX; i++) {
+        struct perturbation how = {.lenient = true, .spool_file = true, .spool_at = i};
+        snprintf(how.name, sizeof how.name, "spool fails %zu", i);
+        size_t failed = s->failed;
+        struct run r;
+        if (s->options->only && !str_glob(str_of(s->options->only), str_of(how.name)))
+            continue;
+        s->totals->present = how.name;
+        s->totals->runs++;
+        alarm(WATCHDOG_S);
+        run_script(&r, s->script, &how);
+        alarm(0);
+        bool over = r.world.tally.writes < i; /* there was no such write */
+        if (r.failure)
+            show(s, &r);
+        run_clear(&r);
+        if (over || s->failed > failed)
+            return;
+    }
+}
+
+bool sweep_run(const struct sim_options *options, const struct script *script, struct sweep_totals *totals)
+{
+    struct sweep s = {.options = options, .script = script, .totals = totals};
+    if (run_plain(&s) && options->sweep) {
+        sweep_pieces(&s);
+        sweep_cuts(&s);
+        sweep_backends(&s);
+        sweep_dns(&s);
+        sweep_storage(&s);
+    }
+    for (size_t i = 0; i < s.verdict_count; i++)
+        free((char *)(uintptr_t)s.verdicts[i].p);
+    free(s.verdicts);
+    return s.failed == 0;
+}
