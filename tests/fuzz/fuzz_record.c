@@ -12,7 +12,7 @@ static const char policy_text[] =
     "stage connect\n"
     "  rule zen:    score 6 when dnsbl.zen in 127.0.0.2-127.0.0.11 or dnsbl.zen is error\n"
     "  rule tagged: tag \"seen\" when fcrdns != pass and client.ip in 203.0.113.0/24\n"
-    "  rule listed monitor: reject \"{client.name} {dnsbl.listed} {id} {help}\" when dnsbl.listed in { zen, other }\n"
+    "  rule listed monitor: reject \"{client.name} {dnsbl.listed} {id} {help}\" when dnsbl.listed in { zen }\n"
     "stage helo\n"
     "  rule bare:   reject now \"{helo.name}\" when helo.form = bare or helo.name like \"*.dyn.*\"\n"
     "stage mail\n"
