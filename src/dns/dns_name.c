@@ -1,0 +1,149 @@
+/*
+ * dns_name.c - domain names: from text, from messages (with compression, hostile), back to text; names of types and statuses.
+ */
+#include <ctype.h>
+#include <string.h>
+
+#include "dns_wire.h"
+
+const char *const dns_status_names[] = {"ok", "nodata", "nxdomain", "servfail", "timeout", "malformed", "badname", "limit"};
+
+static const struct {
+    unsigned type;
+    const char *name;
+} types[] = {{DNS_A, "A"},     {DNS_NS, "NS"}, {DNS_CNAME, "CNAME"}, {DNS_SOA, "SOA"},
+             {DNS_PTR, "PTR"}, {DNS_MX, "MX"}, {DNS_TXT, "TXT"},     {DNS_AAAA, "AAAA"}};
+enum { TYPES = sizeof types / sizeof *types };
+
+const char *dns_type_name(unsigned type)
+{
+    for (size_t i = 0; i < TYPES; i++) {
+        if (types[i].type == type) {
+            return types[i].name;
+        }
+    }
+    return "?";
+}
+
+bool dns_type_parse(struct str s, unsigned *type)
+{
+    for (size_t i = 0; i < TYPES; i++) {
+        if (str_eq_nocase(s, str_of(types[i].name))) {
+            *type = types[i].type;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool dns_name_normal(struct str name, char out[254])
+{
+    if (name.n > 0 && name.p[name.n - 1] == '.') {
+        name.n--;
+    }
+    if (name.n == 0 || name.n > DNS_NAME_TEXT) {
+        return false;
+    }
+    size_t label = 0;
+    for (size_t i = 0; i < name.n; i++) {
+        unsigned char c = (unsigned char)name.p[i];
+        /* A backslash would be an escape to some and a byte to others. */
+        if (c <= ' ' || c >= 0x7f || c == '\\') {
+            return false;
+        }
+        if (c == '.' && label == 0) {
+            return false;
+        }
+        label = c == '.' ? 0 : label + 1;
+        if (label > DNS_LABEL) {
+            return false;
+        }
+        out[i] = ascii_lower((char)c);
+    }
+    out[name.n] = 0;
+    return label > 0;
+}
+
+void wire_name_from(struct str normal, struct wire_name *out)
+{
+    struct str label;
+    out->n = 0;
+    while (str_split(&normal, '.', &label)) {
+        out->b[out->n++] = (uint8_t)label.n;
+        memcpy(out->b + out->n, label.p, label.n);
+        out->n += label.n;
+    }
+    out->b[out->n++] = 0;
+}
+
+bool wire_name_eq(const struct wire_name *a, const struct wire_name *b)
+{
+    return a->n == b->n && memcmp(a->b, b->b, a->n) == 0;
+}
+
+/*
+ * Every pointer must point before the place where the piece of the name that it ends began (RFC 1035 4.1.4: to a prior occurrence), so the
+ * walk goes strictly backwards and ends; and the name may have 255 octets at most.
+ */
+bool wire_name_read(const uint8_t *message, size_t n, size_t *at, struct wire_name *out)
+{
+    size_t i = *at;
+    size_t piece = i; /* where this uncompressed piece began */
+    bool jumped = false;
+    out->n = 0;
+    for (;;) {
+        if (i >= n) {
+            return false;
+        }
+        unsigned length = message[i];
+        if ((length & 0xc0) == 0xc0) {
+            if (i + 2 > n) {
+                return false;
+            }
+            size_t to = get16(message + i) & 0x3fff;
+            if (!jumped) {
+                *at = i + 2;
+                jumped = true;
+            }
+            if (to >= piece || to < DNS_HEADER) {
+                return false;
+            }
+            i = piece = to;
+            continue;
+        }
+        if (length > DNS_LABEL || length + 1 > n - i || out->n + length + 1 > DNS_NAME_WIRE) {
+            return false;
+        }
+        out->b[out->n++] = (uint8_t)length;
+        for (unsigned k = 1; k <= length; k++) {
+            out->b[out->n++] = (uint8_t)ascii_lower((char)message[i + k]);
+        }
+        i += length + 1;
+        if (length == 0) {
+            break;
+        }
+    }
+    if (!jumped) {
+        *at = i;
+    }
+    return true;
+}
+
+void wire_name_text(const struct wire_name *name, struct buf *out)
+{
+    size_t i = 0;
+    while (name->b[i] != 0) {
+        unsigned length = name->b[i++];
+        if (i > 1) {
+            buf_char(out, '.');
+        }
+        for (unsigned k = 0; k < length; k++, i++) {
+            uint8_t c = name->b[i];
+            if (isalnum(c) || c == '-' || c == '_') {
+                buf_char(out, (char)c);
+            } else {
+                buf_printf(out, "\\%03u", c);
+            }
+        }
+    }
+}
