@@ -1,14 +1,16 @@
 /*
  * decide.c - from evidence to a verdict: starting the checks that somebody needs, stepping them, walking the rules.
  *
- * Who needs a fact: the rules of this stage and of later ones (monitor rules too), known when a scope opens; a check that reads what another makes
- * (it marks scope->needed and returns NOT_YET); a walk that stopped (wanted). In each case the check that makes the fact is started, in the scope
- * of its own stage. Starting adds a check_run to that scope; stepping runs every one that is not done, until nothing moves any more.
+ * Who needs a fact: the rules of this stage and of later ones (monitor rules too), known when a scope opens; a check that reads
+ * what another makes (it marks scope->needed and returns NOT_YET); a walk that stopped (wanted). In each case the check that
+ * makes the fact is started, in the scope of its own stage. Starting adds a check_run to that scope; stepping runs every one
+ * that is not done, until nothing moves any more.
  *
  * A deadline is counted from when the inputs of a check were known: a check that waits for another's fact has none yet.
  *
- * The greylist check writes to the store, so it is started only when a walk wants its facts: who is not doubtful leaves no trace there. A policy in
- * which only monitor rules ask for it gets it at once, reading only. In stage data it speaks for all recipients: see greylist.c.
+ * The greylist check writes to the store, so it is started only when a walk wants its facts: who is not doubtful leaves no
+ * trace there. A policy in which only monitor rules ask for it gets it at once, reading only. In stage data it speaks for all
+ * recipients: see greylist.c.
  *
  * Nobody is called back here. When an answer arrives, the owner of the scope is woken and calls decide_stage() again.
  */
@@ -43,8 +45,8 @@ static bool set_not_gathered(struct scope *s, int fact)
 }
 
 /*
- * Sees to it that an unknown fact, read from s, gets a value: starts the check that makes it, or says that nobody does. True when something was
- * started or written, false when it is on its way already.
+ * Sees to it that an unknown fact, read from s, gets a value: starts the check that makes it, or says that nobody does. True
+ * when something was started or written, false when it is on its way already.
  */
 static bool provide(struct scope *s, int fact)
 {
@@ -179,6 +181,15 @@ void decide_open(struct scope *s)
         check_start(s, check, instance);
     }
     decide_gather(s);
+}
+
+void decide_open_recorded(struct scope *s)
+{
+    for (int check = 0; check < CHECK_COUNT; check++) {
+        if (checks[check].stage == s->stage && checks[check].instances == CHECK_ONE && !checks[check].deadline_setting)
+            check_start(s, (enum check_id)check, 0);
+    }
+    decide_open(s);
 }
 
 void decide_open_all(struct scope *s)

@@ -164,7 +164,7 @@ static void open_data(struct session *s)
                                       &s->dns_budget, s->start_ms);
     facts_set_text(&t->scopes[STAGE_DATA]->facts, FACT_CLASS, t->class);
     stages_snapshot(s, &t->scopes[STAGE_DATA]->facts);
-    decide_open(t->scopes[STAGE_DATA]);
+    stages_open(s, t->scopes[STAGE_DATA]);
 }
 
 /* Scopes of the accepted recipients, in the transaction's arena. */

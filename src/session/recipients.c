@@ -98,7 +98,7 @@ static void open_rcpt(struct session *s, struct recipient *r, const struct rulin
         position++;
     facts_set_number(&r->scope->facts, FACT_RCPT_COUNT, position);
     stages_snapshot(s, &r->scope->facts);
-    decide_open(r->scope);
+    stages_open(s, r->scope);
 }
 
 static void refuse(struct session *s, struct recipient *r, const struct walk *w)

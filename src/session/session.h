@@ -187,6 +187,7 @@ struct str session_record_id(const struct session *s);               /* of the t
 
 /* --- stages.c: stages connect, helo, mail as the session goes through them --- */
 enum settled { SETTLED, UNSETTLED, UNSETTLED_HOLD };
+void stages_open(struct session *s, struct scope *scope); /* starts the checks of a scope just made */
 void stages_open_connect(struct session *s, struct str listener);
 void stages_open_helo(struct session *s, struct str argument);
 void stages_forget_helo(struct session *s);

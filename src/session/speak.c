@@ -11,11 +11,18 @@ struct str session_record_id(const struct session *s)
     return str_of(s->t ? s->t->id : s->id);
 }
 
+/* The greeting and the reply to EHLO or HELO carry no enhanced code unless they were given one (RFC 2034 4). */
+static bool wants_enhanced(const struct session *s, const struct reply *r)
+{
+    bool hello = s->command && (s->command->verb == VERB_EHLO || s->command->verb == VERB_HELO);
+    return r->enhanced.class != 0 || (s->phase != PHASE_GREET && !hello);
+}
+
 void speak(struct session *s, const struct reply *r, bool refusal_with_id)
 {
     struct buf out = {0};
     bool refusal = r->code >= 400;
-    reply_format(&out, r, true, refusal && refusal_with_id ? session_record_id(s) : STR_NONE);
+    reply_format(&out, r, wants_enhanced(s, r), refusal && refusal_with_id ? session_record_id(s) : STR_NONE);
     stream_put(s->client, out.p, out.n);
     buf_free(&out);
     s->idle_since = session_now(s);

@@ -23,11 +23,19 @@ void stages_snapshot(struct session *s, struct facts *f)
         facts_set_number(f, FACT_ERRORS, s->errors);
 }
 
+void stages_open(struct session *s, struct scope *scope)
+{
+    if (s->proxy->parts.journal)
+        decide_open_recorded(scope);
+    else
+        decide_open(scope);
+}
+
 static struct scope *open_scope(struct session *s, enum stage stage, struct scope *parent, const struct subject *subject)
 {
     struct scope *scope =
         scope_new(&s->proxy->world, s->policy, stage, parent, subject, &s->task, &s->dns_budget, s->start_ms);
-    decide_open(scope);
+    stages_open(s, scope);
     return scope;
 }
 

@@ -120,7 +120,7 @@ static void open_mail(struct session *s)
     struct subject subject = {.sender = t->sender};
     struct scope *parent = s->helo ? s->helo : s->connect;
     t->scopes[STAGE_MAIL] = scope_new(&s->proxy->world, s->policy, STAGE_MAIL, parent, &subject, &s->task, &s->dns_budget, s->start_ms);
-    decide_open(t->scopes[STAGE_MAIL]);
+    stages_open(s, t->scopes[STAGE_MAIL]);
 }
 
 static enum step mail_refused_for_size(struct session *s)
