@@ -75,7 +75,7 @@ struct loader {
     size_t declaration_cap, list_cap, source_cap, header_cap;
     unsigned compiling;        /* levels of compile() on the stack */
     const char *including[INCLUDE_MAX + 1]; /* paths, outermost first */
-    unsigned depth;
+    unsigned depth, includes;
 };
 
 /* A line being read. */

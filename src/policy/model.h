@@ -16,6 +16,7 @@ enum {
     NEST_MAX = 32,           /* depth of a condition, conditions by name followed */
     TESTS_MAX = 1000,        /* tests of a condition, conditions by name followed: bounds the work of one rule */
     INCLUDE_MAX = 8,         /* depth of includes */
+    INCLUDE_FILES_MAX = 100, /* includes of a policy, one file counted as often as it is read */
     TEXT_MAX = 400,          /* bytes of a reply text or header value, facts filled in */
     TEXT_FACT_MAX = 128,     /* bytes that one fact may give to a text */
     ENTRY_MAX = 320,         /* bytes of a list's entry: an address at its longest (RFC 5321 4.5.3.1) */

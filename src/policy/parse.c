@@ -174,6 +174,12 @@ static bool parse_include(struct parser *p)
         COMPLAIN(l, INCLUDE_DEPTH, name.span, NULL, INCLUDE_MAX);
         return true;
     }
+    if (l->includes >= INCLUDE_FILES_MAX) {
+        if (l->includes++ == INCLUDE_FILES_MAX) /* said once */
+            COMPLAIN(l, INCLUDE_MANY, name.span, NULL, INCLUDE_FILES_MAX);
+        return true;
+    }
+    l->includes++;
     const char *path, *error;
     struct source *source = loader_read(l, p->lexer.source->name, name.text, &path, &error);
     if (!source) {

@@ -2,7 +2,7 @@
  * walk.c - the evaluator: rules of a stage, read in order, against the facts (walk.h says how the walk stops and what a condition can be).
  *
  * Each fact is looked up once a walk (struct eval.values). Conditions are trees of bounded depth and size (model.h), so the recursion is
- * bounded too. Measured on a 2.1 GHz core: 100 rules of one or two tests over 12 facts, without trace, 1.1 us a walk.
+ * bounded too. Measured without trace: 100 rules with 120 tests over 11 facts take 1.3 us, 1.6 us when ten of the tests ask a list of domains.
  */
 #include "model.h"
 
