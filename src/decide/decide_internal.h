@@ -8,8 +8,8 @@
 
 /* --- greylist.c: one answer for all recipients of a message --- */
 /*
- * Writes greylist.* of a content scope from those of its recipients, when all have them. With `start` the recipients' checks are started where
- * nobody did, and the content scope gets a run that stands for the wait. True when facts were written.
+ * Writes greylist.* of a content scope from those of its recipients, when all have them. With `start` the recipients' checks
+ * are started where nobody did, and the content scope gets a run that stands for the wait. True when facts were written.
  */
 bool greylist_collect(struct scope *content, const struct decide_input *in, bool start);
 /* The run that stands for the wait, stepped: on its deadline the content's facts become errors. True: it is done. */
@@ -24,7 +24,8 @@ struct outcome {
 };
 struct str ruling_summary(const struct policy *p, const struct ruling *r, struct arena *arena); /* "reject by listed", "none" */
 void outcome_recipient(struct outcome *o, const struct policy *p, const struct ruling *r, struct arena *arena);
-struct str outcome_summary(const struct outcome *o, const struct policy *p, const struct stage_verdict v[STAGE_COUNT], struct arena *arena);
+struct str outcome_summary(const struct outcome *o, const struct policy *p, const struct stage_verdict v[STAGE_COUNT],
+                           struct arena *arena);
 
 /* --- record_write.c --- */
 /* Verdict and trace of one stage as the record holds them, as one JSON value each. */

@@ -1,9 +1,9 @@
 /*
  * greylist.c - greylist.age and greylist.known in stage data, where they speak for all recipients of the message together.
  *
- * Each recipient has its own entry in the store, so the check runs in each recipient's scope (and touches or only reads as that scope says). The
- * content scope holds the youngest age and whether all are known. A recipient never seen decides the age (absent), one not known decides `known`;
- * after that an error does: what could not be found out must not delay mail.
+ * Each recipient has its own entry in the store, so the check runs in each recipient's scope (and touches or only reads as that
+ * scope says). The content scope holds the youngest age and whether all are known. A recipient never seen decides the age
+ * (absent), one not known decides `known`; after that an error does: what could not be found out must not delay mail.
  */
 #include <assert.h>
 

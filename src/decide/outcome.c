@@ -1,8 +1,9 @@
 /*
  * outcome.c - what a whole record says, in one phrase: "reject by listed", "none", "undecided at mail".
  *
- * Stage data speaks for the message. Without it (all refused, the client left) a recipient speaks: one whose mail goes on if there is any, else
- * the first that was refused. Without recipients the stages before them speak. Writer and judge use the same rule, so that both can be compared.
+ * Stage data speaks for the message. Without it (all refused, the client left) a recipient speaks: one whose mail goes on if
+ * there is any, else the first that was refused. Without recipients the stages before them speak. Writer and judge use the same
+ * rule, so that both can be compared.
  */
 #include "decide_internal.h"
 
@@ -22,7 +23,8 @@ void outcome_recipient(struct outcome *o, const struct policy *p, const struct r
     o->summary = ruling_summary(p, r, arena);
 }
 
-struct str outcome_summary(const struct outcome *o, const struct policy *p, const struct stage_verdict v[STAGE_COUNT], struct arena *arena)
+struct str outcome_summary(const struct outcome *o, const struct policy *p, const struct stage_verdict v[STAGE_COUNT],
+                           struct arena *arena)
 {
     if (o->undecided)
         return arena_printf(arena, "undecided at %s", o->undecided);

@@ -1,8 +1,8 @@
 /*
  * record_diff.c - the first difference between what was recorded and what is said now, in words that name the rule.
  *
- * Both sides are JSON texts that record_write.c made, one of them perhaps long ago or touched since: they are compared as streams of events,
- * and nothing in them is trusted.
+ * Both sides are JSON texts that record_write.c made, one of them perhaps long ago or touched since: they are compared as
+ * streams of events, and nothing in them is trusted.
  */
 #include "record_read.h"
 
@@ -80,7 +80,8 @@ static struct str member(struct str object, struct str name, struct arena *arena
 
 struct str record_verdict_phrase(struct str verdict, struct arena *arena)
 {
-    struct str action = record_shown(member(verdict, STR("action"), arena), arena), rule = record_shown(member(verdict, STR("rule"), arena), arena);
+    struct str action = record_shown(member(verdict, STR("action"), arena), arena);
+    struct str rule = record_shown(member(verdict, STR("rule"), arena), arena);
     if (!action.n)
         return STR("not decided");
     return rule.n ? arena_printf(arena, "%.*s by %.*s", STR_ARG(action), STR_ARG(rule)) : action;
@@ -102,7 +103,8 @@ static struct str member_difference(struct str was, struct str now, struct arena
         struct str name = more ? key : other_key; /* looked up again by name: one side may not have it */
         struct str k = record_shown(name, arena);
         struct str a = record_shown(member(was, name, arena), arena), b = record_shown(member(now, name, arena), arena);
-        return arena_printf(arena, "%.*s was %.*s, now %.*s", STR_ARG(k), STR_ARG(a.n ? a : STR("none")), STR_ARG(b.n ? b : STR("none")));
+        return arena_printf(arena, "%.*s was %.*s, now %.*s", STR_ARG(k), STR_ARG(a.n ? a : STR("none")),
+                            STR_ARG(b.n ? b : STR("none")));
     }
 }
 

@@ -1,9 +1,10 @@
 /*
  * record_judge.c - a record's facts under a policy's rules, compared with what was said then.
  *
- * The stages are walked in the order in which a session decides them, since scores add up: connect, helo (or the refused one that survived), mail,
- * each recipient, data. Only what was decided then is decided again. Under the policy that made the record everything is the same, always; under
- * another one `why` names the first difference. Where that policy asks for a fact that the record lacks, the verdict now is "undecided at STAGE".
+ * The stages are walked in the order in which a session decides them, since scores add up: connect, helo (or the refused one
+ * that survived), mail, each recipient, data. Only what was decided then is decided again. Under the policy that made the
+ * record everything is the same, always; under another one `why` names the first difference. Where that policy asks for a fact
+ * that the record lacks, the verdict now is "undecided at STAGE".
  */
 #include "postern/decide/record.h"
 
@@ -51,8 +52,8 @@ static void judge_stage(struct judging *g, struct str where, enum stage stage, c
     const struct record_read *record = g->record;
     struct walk_input in = {.stage = stage, .facts = &was->facts, .score = ruling_score(g->verdicts, stage),
                             .negative = ruling_negative(g->verdicts, stage),
-                            .negative_limit = record->negative_limit, .with_monitor = true, .with_trace = true, .help = record->help,
-                            .id = stage <= STAGE_HELO ? record->session_id : record->id};
+                            .negative_limit = record->negative_limit, .with_monitor = true, .with_trace = true,
+                            .help = record->help, .id = stage <= STAGE_HELO ? record->session_id : record->id};
     policy_walk(g->policy, &in, g->arena, &out->walk);
     out->present = out->walk.done;
     if (!out->walk.done && !g->outcome.undecided)

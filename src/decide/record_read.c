@@ -1,9 +1,10 @@
 /*
  * record_read.c - one line of a journal, read in one pass without a tree.
  *
- * The line is foreign: cut off, edited, written by another version, or hostile. Members may come in any order (those that writers put first,
- * "declared", must come before the facts they speak of to count). Unknown members are skipped; a known one of the wrong kind ends the reading.
- * A fact is taken only into the scope it belongs to, and only once: what the writers of facts assert is checked here first.
+ * The line is foreign: cut off, edited, written by another version, or hostile. Members may come in any order (those that
+ * writers put first, "declared", must come before the facts they speak of to count). Unknown members are skipped; a known one
+ * of the wrong kind ends the reading. A fact is taken only into the scope it belongs to, and only once: what the writers of
+ * facts assert is checked here first.
  */
 #include "record_read.h"
 
@@ -255,10 +256,11 @@ static void read_version(struct reading *r)
 static void read_member(struct reading *r, struct str key)
 {
     const struct { struct str key; struct str *to; } texts[] = {
-        {STR("id"), &r->out->id}, {STR("session"), &r->out->session_id}, {STR("help"), &r->out->help}, {STR("verdict"), &r->out->verdict}};
+        {STR("id"), &r->out->id}, {STR("session"), &r->out->session_id}, {STR("help"), &r->out->help},
+        {STR("verdict"), &r->out->verdict}};
     const struct { struct str key; void (*read)(struct reading *r); } parts[] = {
-        {STR("v"), read_version}, {STR("policy"), read_policy}, {STR("declared"), read_declared}, {STR("negative_limit"), read_limit},
-        {STR("stages"), read_stages}, {STR("recipients"), read_recipients}};
+        {STR("v"), read_version}, {STR("policy"), read_policy}, {STR("declared"), read_declared},
+        {STR("negative_limit"), read_limit}, {STR("stages"), read_stages}, {STR("recipients"), read_recipients}};
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         if (str_eq(key, texts[i].key)) {
             read_text(r, key, texts[i].to);

@@ -1,8 +1,8 @@
 /*
  * record_read.h - a record read back from its line: the chain of facts, and what was recorded of each stage.
  *
- * Facts are read under a given policy's schema. A declared fact is the same fact only when name and definition agree; others are left out, and so
- * are facts that the schema does not have. Texts live in the line or the arena, which outlive this.
+ * Facts are read under a given policy's schema. A declared fact is the same fact only when name and definition agree; others
+ * are left out, and so are facts that the schema does not have. Texts live in the line or the arena, which outlive this.
  */
 #ifndef POSTERN_DECIDE_RECORD_READ_H
 #define POSTERN_DECIDE_RECORD_READ_H
@@ -37,7 +37,8 @@ void record_read_clear(struct record_read *out);
 
 /* --- record_diff.c --- */
 struct str record_shown(struct str s, struct arena *arena); /* foreign text as part of a message: short and printable */
-bool record_json_same(struct str a, struct str b, struct arena *arena); /* the same values in the same order; white space and escapes do not count */
+/* The same values in the same order; white space and escapes do not count. */
+bool record_json_same(struct str a, struct str b, struct arena *arena);
 struct str record_verdict_phrase(struct str verdict, struct arena *arena); /* "reject by listed" of a recorded verdict */
 /* The first thing in which the verdict or the trace of a stage differs, in words; STR_NONE: they are the same. */
 struct str record_verdict_difference(struct str was, struct str now, struct arena *arena);

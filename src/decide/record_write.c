@@ -8,15 +8,18 @@
  *      "recipients":[{"address","facts","verdict","trace","ruling","reply","by","accepted"}],
  *      "verdict":"reject by listed","reply","by","end","backend","ms","inconsistent":true}
  *
- *     VERDICT: {"action","rule","now","greylisted","code","enhanced","text","score","class","tarpit","marks":[[NAME,MS]],"headers":[[NAME,VALUE]]}
+ *     VERDICT: {"action","rule","now","greylisted","code","enhanced","text","score","class","tarpit",
+ *               "marks":[[NAME,MS]],"headers":[[NAME,VALUE]]}
  *
- * MS after a fact's value is when it came, counted from the start of the connection. Members of a verdict that say nothing are left out. A stage
- * that was opened but never decided, or whose opening follows an accept, has its facts and null for verdict and trace. "sticky_helo" is there
- * when a refused HELO name was changed: it is the refusal with the facts of that name, and then stages.helo has no verdict of its own.
+ * MS after a fact's value is when it came, counted from the start of the connection. Members of a verdict that say nothing are
+ * left out. A stage that was opened but never decided, or whose opening follows an accept, has its facts and null for verdict
+ * and trace. "sticky_helo" is there when a refused HELO name was changed: it is the refusal with the facts of that name, and
+ * then stages.helo has no verdict of its own.
  *
- * Stages are walked again here, with monitor rules and trace, over the facts as they are now: evidence that came after the verdict cannot change
- * it (walk.h), but shows what the rest would have seen. Should a walk differ from what was decided all the same, the record says "inconsistent".
- * {id} in texts is the session's id in stages connect and helo, the transaction's later.
+ * Stages are walked again here, with monitor rules and trace, over the facts as they are now: evidence that came after the
+ * verdict cannot change it (walk.h), but shows what the rest would have seen. Should a walk differ from what was decided all
+ * the same, the record says "inconsistent". {id} in texts is the session's id in stages connect and helo, the transaction's
+ * later.
  */
 #include <assert.h>
 
@@ -158,7 +161,8 @@ static void put_decided(struct writer *w, const struct scope *s, const struct st
     out->present = now->done;
     if (!now->done && !w->outcome.undecided)
         w->outcome.undecided = stage_names[s->stage];
-    if (!now->done || now->action != then->action || now->rule != then->rule || now->code != then->code || now->score != then->score)
+    if (!now->done || now->action != then->action || now->rule != then->rule || now->code != then->code ||
+        now->score != then->score)
         w->inconsistent = true;
     json_key(j, "verdict");
     record_verdict(r->policy, s->stage, now, j);
@@ -276,8 +280,8 @@ static void put_end(struct writer *w)
 }
 
 /*
- * Recipients are walked before stage data: each puts its own verdict into the row of verdicts for a moment. Their order in the line is of no
- * consequence, as a judge reads all before it walks.
+ * Recipients are walked before stage data: each puts its own verdict into the row of verdicts for a moment. Their order in the
+ * line is of no consequence, as a judge reads all before it walks.
  */
 void record_write(const struct record *r, struct buf *out)
 {

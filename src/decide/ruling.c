@@ -1,8 +1,9 @@
 /*
  * ruling.c - what the stages say together (DESIGN section 3, "Refusals").
  *
- * A refusal decided before RCPT is pending: the stages go on, and the earliest one is spoken at each RCPT, unless an accept of a later stage lifts
- * it (accept at rcpt: for that recipient). An accept ends the walking of stages: what comes after it is not asked. `pass` leaves one stage only.
+ * A refusal decided before RCPT is pending: the stages go on, and the earliest one is spoken at each RCPT, unless an accept of
+ * a later stage lifts it (accept at rcpt: for that recipient). An accept ends the walking of stages: what comes after it is not
+ * asked. `pass` leaves one stage only.
  */
 #include "postern/decide/decide.h"
 

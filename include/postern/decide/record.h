@@ -1,10 +1,11 @@
 /*
  * record.h - the record of one transaction (or of a connection without one): what the journal holds, and its re-evaluation.
  *
- * A record names the policy, and for each stage the facts with the time each came, the verdict, the trace; for each recipient the same; then the
- * replies and how it ended (its members: src/decide/record_write.c). Texts with {id} get session_id in stages connect and helo, id in later ones,
- * so walks of live stages should say the same. record_judge() reads such a line back, rebuilds the facts, walks the policy's rules again and says whether verdict and
- * trace are the same: under the policy that made it they are, always (DESIGN section 6, MUST).
+ * A record names the policy, and for each stage the facts with the time each came, the verdict, the trace; for each recipient the
+ * same; then the replies and how it ended (its members: src/decide/record_write.c). Texts with {id} get session_id in stages connect and
+ * helo, id in later ones: the walks of live stages must say the same. record_judge() reads such a line back, rebuilds the facts, walks
+ * the policy's rules again and says whether verdict and trace are the same: under the policy that made it they are, always (DESIGN
+ * section 6, MUST).
  */
 #ifndef POSTERN_DECIDE_RECORD_H
 #define POSTERN_DECIDE_RECORD_H

@@ -1,5 +1,6 @@
 /*
- * test_decide.c - needs, waiting, deadlines: what is asked, when a stage is decided, and that the order of answers changes nothing.
+ * test_decide.c - needs, waiting, deadlines: what is asked, when a stage is decided, and that the order of answers changes
+ * nothing.
  */
 #include "world.h"
 

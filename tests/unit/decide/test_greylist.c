@@ -1,5 +1,6 @@
 /*
- * test_greylist.c - the greylist at rcpt and in stage data: who leaves a trace in the store, who waits, and one answer for all recipients.
+ * test_greylist.c - the greylist at rcpt and in stage data: who leaves a trace in the store, who waits, and one answer for all
+ * recipients.
  */
 #include "world.h"
 

@@ -1,6 +1,7 @@
 /*
- * test_inputs.c - a check that reads another's fact: it says so in scope->needed, the maker is started, and its own time counts from when the
- * input is known. The checks here are played: decide.c is compiled into this test with a check_step() of the test's own.
+ * test_inputs.c - a check that reads another's fact: it says so in scope->needed, the maker is started, and its own time counts
+ * from when the input is known. The checks here are played: decide.c is compiled into this test with a check_step() of the
+ * test's own.
  */
 #define check_step played_step
 #include "../../../src/decide/decide.c"

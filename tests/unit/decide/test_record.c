@@ -1,6 +1,6 @@
 /*
- * test_record.c - a transaction written as a line and judged again: the same under its own policy, a named difference under another one, and
- * no line, however broken, that does harm.
+ * test_record.c - a transaction written as a line and judged again: the same under its own policy, a named difference under
+ * another one, and no line, however broken, that does harm.
  */
 #include "world.h"
 

@@ -1,6 +1,7 @@
 /*
- * world.h - a small world for the tests of this room: simulated loop, DNS from a table (each answer with its delay), memory store, a policy given
- * as text, and a chain of scopes. Questions are counted, so that a test can say what must not have been asked.
+ * world.h - a small world for the tests of this room: simulated loop, DNS from a table (each answer with its delay), memory
+ * store, a policy given as text, and a chain of scopes. Questions are counted, so that a test can say what must not have been
+ * asked.
  */
 #ifndef TESTS_DECIDE_WORLD_H
 #define TESTS_DECIDE_WORLD_H
