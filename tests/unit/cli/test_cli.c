@@ -3,7 +3,7 @@
 
 #include <criterion/criterion.h>
 
-static const struct { char *arguments[6]; int status; const char *out, *error; } cases[] = {
+static const struct { const char *arguments[6]; int status; const char *out, *error; } cases[] = {
     {{"--version"}, 0, "postern " POSTERN_VERSION "\n", ""},
     {{"--help"}, 0, "  explain   gather live evidence", ""},
     {{"-h"}, 0, "Usage: postern COMMAND", ""},
@@ -51,7 +51,7 @@ Test(cli, a_every_way_of_calling)
 Test(cli, b_every_option_is_in_its_command_s_help)
 {
     for (size_t i = 0; i < cli_option_count; i++) {
-        struct called c = CALL((char *)cli_options[i].command, "--help");
+        struct called c = CALL(cli_options[i].command, "--help");
         char option[64];
         snprintf(option, sizeof option, "  --%s ", cli_options[i].name);
         cr_expect(strstr(c.out, option), "%s %s", cli_options[i].command, option);
@@ -78,7 +78,7 @@ static char *file_text(const char *directory, const char *name)
 Test(cli, c_manual_pages_are_those_of_the_tables)
 {
     const char *source = getenv("POSTERN_SOURCE");
-    static char *const pages[] = {"postern.8", "postern.conf.5"};
+    static const char *const pages[] = {"postern.8", "postern.conf.5"};
     for (size_t i = 0; i < 2; i++) {
         struct called c = CALL("help", "--man", pages[i]);
         char *kept = file_text(source ? source : ".", pages[i]);

@@ -191,7 +191,7 @@ static const struct { const char *more[4]; const char *error; } wrong[] = {
 Test(explain, g_wrong_calls)
 {
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        char *const arguments[] = {BASE, (char *)wrong[i].more[0], (char *)wrong[i].more[1], (char *)wrong[i].more[2], (char *)wrong[i].more[3], NULL};
+        const char *const arguments[] = {BASE, wrong[i].more[0], wrong[i].more[1], wrong[i].more[2], wrong[i].more[3], NULL};
         struct called c = call_program(arguments);
         cr_expect_neq(c.status, 0, "%zu", i);
         cr_expect_str_eq(c.out, "", "%zu", i);
