@@ -1,0 +1,127 @@
+/*
+ * marked.NAME and greylist.*: through the memory store and through stores that fail or are slow; keys.
+ */
+#include "world.h"
+
+static struct scope *recipient(struct world *w, const char *client, const char *sender, const char *rcpt, bool touch)
+{
+    struct scope *s = world_path(w, STAGE_MAIL, world_helo(w, world_connect(w, client), "x"), sender);
+    s = world_path(w, STAGE_RCPT, s, rcpt);
+    s->touch = touch;
+    return s;
+}
+
+static void greylisted(struct world *w, const char *client, const char *sender, const char *rcpt, bool touch, const char *age, const char *known)
+{
+    struct scope *s = recipient(w, client, sender, rcpt, touch);
+    world_run(w, s, CHECK_GREYLIST, 0);
+    expect_for(rcpt, s, "greylist.age", age);
+    expect_for(rcpt, s, "greylist.known", known);
+    scope_unref(&s);
+}
+
+Test(greylist, touch_and_peek)
+{
+    struct world w;
+    world_open(&w, "stage connect\n");
+    greylisted(&w, "203.0.113.9", "<a@b.example>", "<u@our.test>", false, "(absent)", "no");
+    greylisted(&w, "203.0.113.9", "<a@b.example>", "<u@our.test>", false, "(absent)", "no");
+    greylisted(&w, "203.0.113.9", "<a@b.example>", "<u@our.test>", true, "(absent)", "no");
+    loop_advance_to(w.loop, loop_now(w.loop) + 300000);
+    greylisted(&w, "203.0.113.200", "<A@B.example>", "<U@our.test>", false, "5m", "no"); /* the same /24, any case */
+    greylisted(&w, "203.0.113.9", "<a@b.example>", "<u@our.test>", true, "5m", "no");
+    greylisted(&w, "203.0.114.9", "<a@b.example>", "<u@our.test>", false, "(absent)", "no");
+    greylisted(&w, "203.0.113.9", "<b@b.example>", "<u@our.test>", false, "(absent)", "no");
+    greylisted(&w, "203.0.113.9", "<a@b.example>", "<v@our.test>", false, "(absent)", "no");
+    greylisted(&w, "203.0.113.9", "<>", "<u@our.test>", true, "(absent)", "no");
+    greylisted(&w, "203.0.113.9", "<>", "<u@our.test>", true, "0s", "no");
+    struct arena arena = {0};
+    struct addr client = address_of("203.0.113.77");
+    struct store_operation passed = {.kind = STORE_PASSED, .mode = STORE_TOUCH, .key = greylist_key(&arena, &client, STR("a@b.example"), STR("u@our.test")),
+                                     .now_ms = loop_wall(w.loop), .ttl_ms = GREYLIST_KNOWN_TTL_MS};
+    store_record(w.evidence.store, &passed);
+    arena_clear(&arena);
+    greylisted(&w, "203.0.113.9", "<a@b.example>", "<u@our.test>", false, "5m", "yes");
+    loop_advance_to(w.loop, loop_now(w.loop) + GREYLIST_KNOWN_TTL_MS);
+    greylisted(&w, "203.0.113.9", "<a@b.example>", "<u@our.test>", false, "(absent)", "no");
+    world_close(&w);
+}
+
+Test(greylist, keys)
+{
+    struct arena arena = {0};
+    struct addr four = address_of("203.0.113.9"), six = address_of("2001:db8:1:2:3::9");
+    char sender[321], recipient_text[321];
+
+    cr_assert(str_eq(greylist_key(&arena, &four, STR("A@b"), STR("U@c")), STR("203.0.113.0/24\na@b\nu@c")));
+    cr_assert(str_eq(greylist_key(&arena, &six, STR(""), STR("U@c")), STR("2001:db8:1:2::/64\n\nu@c")));
+    memset(sender, 's', 320);
+    memset(recipient_text, 'r', 320);
+    struct str long_sender = {sender, 320}, long_recipient = {recipient_text, 320};
+    struct str a = greylist_key(&arena, &four, long_sender, long_recipient);
+    cr_assert_eq(a.n, STORE_KEY_MAX);
+    recipient_text[319] = 'x';
+    struct str b = greylist_key(&arena, &four, long_sender, long_recipient);
+    cr_assert_eq(b.n, STORE_KEY_MAX);
+    cr_assert(!str_eq(a, b), "keys that differ at their end only stay apart");
+    recipient_text[319] = 'R';
+    cr_assert(str_eq(a, greylist_key(&arena, &four, long_sender, long_recipient)));
+    cr_assert(str_eq(mark_key(&arena, STR("trapped"), &four), STR("trapped\n203.0.113.9/32")));
+    cr_assert(str_eq(mark_key(&arena, STR("trapped"), &six), STR("trapped\n2001:db8:1:2::/64")));
+    arena_clear(&arena);
+}
+
+static void set_mark(struct world *w, const char *client, uint64_t ms)
+{
+    struct arena arena = {0};
+    struct addr a = address_of(client);
+    struct store_operation op = {.kind = STORE_MARK, .mode = STORE_TOUCH, .key = mark_key(&arena, STR("trapped"), &a), .now_ms = loop_wall(w->loop),
+                                 .ttl_ms = ms};
+    store_record(w->evidence.store, &op);
+    arena_clear(&arena);
+}
+
+static void marked(struct world *w, const char *client, const char *value)
+{
+    struct scope *s = world_connect(w, client);
+    world_run(w, s, CHECK_MARKED, 0);
+    expect_for(client, s, "marked.trapped", value);
+    scope_unref(&s);
+}
+
+Test(marked, set_and_expired)
+{
+    struct world w;
+    world_open(&w, "mark trapped\nstage connect\n");
+    marked(&w, "203.0.113.9", "no");
+    set_mark(&w, "203.0.113.9", 1000);
+    set_mark(&w, "2001:db8::1", 1000);
+    marked(&w, "203.0.113.9", "yes");
+    marked(&w, "203.0.113.10", "no");
+    marked(&w, "2001:db8::2", "yes");
+    marked(&w, "2001:db8:0:1::1", "no");
+    loop_advance_to(w.loop, loop_now(w.loop) + 1000);
+    marked(&w, "203.0.113.9", "no");
+    world_close(&w);
+}
+
+Test(stored, store_down_slow_or_none)
+{
+    struct world w;
+    world_open(&w, "mark trapped\nstage connect\n");
+    store_free(&w.evidence.store);
+    struct store *const stores[] = {store_failing(w.loop, "the store is down", 5), store_failing(w.loop, NULL, 5000), NULL};
+    static const uint64_t took[] = {5, 200, 0};
+    static const char *const whats[] = {"(error: the store is down)", "(error: no answer in time)", "(error: no store)"};
+    for (int i = 0; i < 3; i++) {
+        w.evidence.store = stores[i];
+        struct scope *s = recipient(&w, "203.0.113.9", "<a@b.example>", "<u@our.test>", true);
+        cr_assert_eq(world_run(&w, s, CHECK_GREYLIST, 0), took[i]);
+        expect_for(whats[i], s, "greylist.age", whats[i]);
+        expect_for(whats[i], s, "greylist.known", whats[i]);
+        scope_unref(&s);
+        marked(&w, "203.0.113.9", whats[i]);
+        store_free(&w.evidence.store);
+    }
+    world_close(&w);
+}
