@@ -162,7 +162,7 @@ static void put_decided(struct writer *w, const struct scope *s, const struct st
     if (!now->done && !w->outcome.undecided)
         w->outcome.undecided = stage_names[s->stage];
     if (!now->done || now->action != then->action || now->rule != then->rule || now->code != then->code ||
-        now->score != then->score)
+        now->score != then->score || !str_eq(now->text, then->text))
         w->inconsistent = true;
     json_key(j, "verdict");
     record_verdict(r->policy, s->stage, now, j);

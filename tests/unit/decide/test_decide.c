@@ -315,3 +315,26 @@ Test(decide, l_scores_of_earlier_stages_count)
     scope_unref(&other);
     world_clear(&w);
 }
+
+/* One limit for what negative scores give in all stages together. */
+Test(decide, m_negative_scores_have_one_limit)
+{
+    struct world w;
+    struct stage_verdict v[STAGE_COUNT] = {0};
+    start(&w, "stage connect\n  rule c: score -8 when client.ip is known\n"
+              "stage helo\n  rule h: score 5 when helo.name is known\n  rule i: score -8 when helo.name is known\n", NULL);
+    struct scope *s = world_connect(&w, CLIENT);
+    decide_open(s);
+    decide_stage(s, &(struct decide_input){0}, &v[STAGE_CONNECT].walk);
+    v[STAGE_CONNECT].present = true;
+    s = world_helo(&w, "client.example");
+    decide_open(s);
+    struct decide_input in = {.score = ruling_score(v, STAGE_HELO), .negative = ruling_negative(v, STAGE_HELO)};
+    decide_stage(s, &in, &v[STAGE_HELO].walk);
+    v[STAGE_HELO].present = true;
+    cr_expect_eq(w.settings.negative_score_limit, 10);
+    cr_expect_eq(ruling_negative(v, STAGE_HELO), -8);
+    cr_expect_eq(ruling_negative(v, STAGE_DATA), -10);
+    cr_expect_eq(ruling_score(v, STAGE_DATA), -5, "%lld", (long long)ruling_score(v, STAGE_DATA));
+    world_clear(&w);
+}
