@@ -32,10 +32,9 @@ static char *joined(const char *directory, const char *rest)
     buf_cstr(&path, directory);
     buf_cstr(&path, rest);
     char *text = buf_steal(&path);
-    if (access(text, R_OK) == 0)
-        return text;
+    char *real = access(text, R_OK) == 0 ? realpath(text, NULL) : NULL;
     free(text);
-    return NULL;
+    return real;
 }
 
 /* The directory of this program; empty when it cannot be known. */
