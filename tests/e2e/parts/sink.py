@@ -1,0 +1,134 @@
+"""A backend of a few lines that keeps exactly the octets it was sent, and can be told to be late, lenient, or gone."""
+import re
+import socket
+import threading
+
+
+class Message:
+    def __init__(self, sender, recipients, wire):
+        self.sender = sender
+        self.recipients = recipients
+        self.wire = wire                                      # as it came, without the end
+        self.octets = re.sub(rb"(^|(?<=\n))\.", b"", wire)    # without dot-stuffing
+
+
+class Sink:
+    """
+    replies: verb -> reply, for answers other than 250; a callable is given the command line.
+    lenient: any of the line ends that careless servers take ends a message.
+    hold: while it is clear, replies to the final dot wait.
+    """
+
+    EXTENSIONS = ("PIPELINING", "SIZE 104857600", "8BITMIME", "ENHANCEDSTATUSCODES")
+
+    def __init__(self, port=0, replies=None, lenient=False):
+        self.replies = replies or {}
+        self.lenient = lenient
+        self.hold = threading.Event()
+        self.hold.set()
+        self.dot_seen = threading.Event()
+        self.messages = []
+        self.commands = []
+        self.lock = threading.Lock()
+        self.listener = socket.create_server(("127.0.0.1", port), backlog=512)
+        self.port = self.listener.getsockname()[1]
+        self.open = True
+        self.connections = set()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while self.open:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            with self.lock:
+                self.connections.add(connection)
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def close(self):
+        """Gone: no listener, and every connection cut."""
+        self.open = False
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.listener.close()
+        with self.lock:
+            for connection in self.connections:
+                try:
+                    connection.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+        self.hold.set()
+
+    def stop(self):
+        self.close()
+
+    def reply_to(self, verb, line, usual):
+        found = self.replies.get(verb, usual)
+        return found(line) if callable(found) else found
+
+    def serve(self, connection):
+        try:
+            with connection, connection.makefile("rb") as lines:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.converse(connection, lines)
+        except OSError:
+            pass
+        finally:
+            with self.lock:
+                self.connections.discard(connection)
+
+    def converse(self, connection, lines):
+        say = lambda text: connection.sendall(text.encode() + b"\r\n")
+        sender, recipients = None, []
+        say(self.reply_to("greeting", "", "220 sink ESMTP"))
+        for raw in lines:
+            line = raw.rstrip(b"\r\n").decode("utf-8", "replace")
+            verb = line.split(" ")[0].upper()
+            with self.lock:
+                self.commands.append(line)
+            if verb == "EHLO":
+                say(self.reply_to(verb, line, "250-sink\r\n" + "\r\n".join(
+                    f"250{'-' if i + 1 < len(self.EXTENSIONS) else ' '}{e}" for i, e in enumerate(self.EXTENSIONS))))
+            elif verb == "MAIL":
+                sender, recipients = line, []
+                say(self.reply_to(verb, line, "250 2.1.0 ok"))
+            elif verb == "RCPT":
+                answer = self.reply_to(verb, line, "250 2.1.5 ok")
+                if answer.startswith("2"):
+                    recipients.append(line)
+                say(answer)
+            elif verb == "DATA":
+                answer = self.reply_to(verb, line, "354 go")
+                say(answer)
+                if answer.startswith("354"):
+                    wire = self.read_content(lines)
+                    if wire is None:
+                        return
+                    self.dot_seen.set()
+                    self.hold.wait(60)
+                    answer = self.reply_to(".", line, "250 2.0.0 kept")
+                    if answer.startswith("250"):
+                        with self.lock: # kept before it is acknowledged
+                            self.messages.append(Message(sender, recipients, wire))
+                    say(answer)
+            elif verb == "RSET":
+                sender, recipients = None, []
+                say("250 2.0.0 ok")
+            elif verb == "QUIT":
+                say("221 2.0.0 bye")
+                return
+            else:
+                say(self.reply_to(verb, line, "250 2.0.0 ok"))
+
+    LENIENT_ENDS = re.compile(rb"(?:^|[\r\n])\.[\r\n]")
+
+    def read_content(self, lines):
+        parts = []
+        for line in lines:
+            if line == b".\r\n" or (self.lenient and self.LENIENT_ENDS.search(b"\n" + line)):
+                return b"".join(parts)
+            parts.append(line)
+        return None

@@ -1,0 +1,16 @@
+# End to end: each scenario of tests/e2e/run.py is one ctest test. Label e2e; they need root and what deploy/install-deps.sh test installs.
+if(TARGET postern)
+  find_package(Python3 COMPONENTS Interpreter)
+  if(Python3_FOUND)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/scenarios)
+    file(GLOB scenario_files CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/scenarios/*.py)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${scenario_files})
+    execute_process(COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/run.py --list OUTPUT_VARIABLE scenarios
+                    OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+    string(REPLACE "\n" ";" scenarios "${scenarios}")
+    foreach(scenario IN LISTS scenarios)
+      add_test(NAME e2e/${scenario} COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/run.py --binary $<TARGET_FILE:postern> ${scenario}=)
+      set_tests_properties(e2e/${scenario} PROPERTIES LABELS e2e TIMEOUT 300 SKIP_RETURN_CODE 77)
+    endforeach()
+  endif()
+endif()
