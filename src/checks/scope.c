@@ -21,15 +21,19 @@ static struct path path_copy(struct arena *arena, const struct path *p)
     return copy;
 }
 
-static struct subject *subject_copy(struct arena *arena, const struct subject *subject)
+static struct subject *subject_copy(struct arena *arena, enum stage stage, const struct subject *subject)
 {
     struct subject *copy = arena_alloc(arena, sizeof *copy);
 
     *copy = *subject;
-    copy->listener = arena_str(arena, subject->listener);
-    copy->helo = arena_str(arena, subject->helo);
-    copy->sender = path_copy(arena, &subject->sender);
-    copy->recipient = path_copy(arena, &subject->recipient);
+    switch (stage) {
+    case STAGE_CONNECT: copy->listener = arena_str(arena, subject->listener); break;
+    case STAGE_HELO: copy->helo = arena_str(arena, subject->helo); break;
+    case STAGE_MAIL: copy->sender = path_copy(arena, &subject->sender); break;
+    case STAGE_RCPT: copy->recipient = path_copy(arena, &subject->recipient); break;
+    case STAGE_DATA:
+    case STAGE_COUNT: break;
+    }
     return copy;
 }
 
@@ -44,7 +48,7 @@ struct scope *scope_new(const struct evidence_world *world, struct policy *polic
     if (!parent)
         s->budget = dns_budget ? *dns_budget : UINT_MAX;
     facts_init(&s->facts, policy_schema(policy), stage, parent ? &parent->facts : NULL, &s->arena, loop_now_pointer(world->loop), start_ms);
-    s->subject = subject_copy(&s->arena, subject);
+    s->subject = subject_copy(&s->arena, stage, subject);
     return s;
 }
 

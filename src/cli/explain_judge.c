@@ -6,7 +6,8 @@
 
 static struct decide_input input_of(const struct explain *e, enum stage stage)
 {
-    return (struct decide_input){.score = ruling_score(e->verdicts, stage), .with_monitor = true, .with_trace = true};
+    return (struct decide_input){.score = ruling_score(e->verdicts, stage), .negative = ruling_negative(e->verdicts, stage),
+                                 .with_monitor = true, .with_trace = true};
 }
 
 static void conclude(const struct explain *e, const struct ruling *ruling, struct conclusion *c)

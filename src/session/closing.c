@@ -108,6 +108,15 @@ static struct ruling last_ruling(const struct transaction *t, struct str *reply)
     return ruling_of(v, STAGE_DATA);
 }
 
+/* The recipient that the log names: the first accepted one, else the first. */
+static const struct recipient *named_recipient(const struct transaction *t)
+{
+    for (const struct recipient *r = t->recipients; r; r = r->next)
+        if (r->accepted)
+            return r;
+    return t->recipients;
+}
+
 static void write_log(struct transaction *t)
 {
     struct log_line l;
@@ -122,7 +131,7 @@ static void write_log(struct transaction *t)
     if (t->scopes[STAGE_MAIL])
         log_str(&l, "from", t->sender.whole);
     if (t->recipients)
-        log_str(&l, "to", t->recipients->path.whole);
+        log_str(&l, "to", named_recipient(t)->path.whole);
     if (t->recipient_count > 1)
         log_u64(&l, "recipients", t->recipient_count);
     if (ruling.walk && ruling.walk->rule >= 0)

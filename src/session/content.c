@@ -188,7 +188,7 @@ static enum step content_judge(struct session *s, struct reply *refusal)
     if (!t->verdicts[STAGE_DATA].present && !str_eq(t->class, STR("accept"))) {
         struct stage_verdict v[STAGE_COUNT];
         stages_verdicts(s, v);
-        struct decide_input in = {.score = ruling_score(v, STAGE_DATA), .id = session_record_id(s)};
+        struct decide_input in = {.score = ruling_score(v, STAGE_DATA), .negative = ruling_negative(v, STAGE_DATA), .id = session_record_id(s)};
         in.recipients = accepted_scopes(t, &in.recipient_count);
         struct walk walk;
         if (decide_stage(t->scopes[STAGE_DATA], &in, &walk) == DECIDE_NOT_YET) {

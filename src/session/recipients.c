@@ -121,7 +121,7 @@ static bool decide_one(struct session *s, struct recipient *r)
         open_rcpt(s, r, &ruling);
     r->class = STR("accept");
     if (!ruling.skip_rest) {
-        struct decide_input in = {.score = ruling_score(v, STAGE_RCPT), .id = session_record_id(s)};
+        struct decide_input in = {.score = ruling_score(v, STAGE_RCPT), .negative = ruling_negative(v, STAGE_RCPT), .id = session_record_id(s)};
         struct walk walk;
         if (decide_stage(r->scope, &in, &walk) == DECIDE_NOT_YET) {
             s->awaits_evidence = true;

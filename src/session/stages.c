@@ -143,7 +143,9 @@ enum settled stages_settle(struct session *s, enum stage upto)
             continue;
         stages_snapshot(s, &scope->facts);
         stages_verdicts(s, v);
-        struct decide_input in = {.score = ruling_score(v, stage), .id = session_record_id(s)};
+        struct decide_input in = {.score = ruling_score(v, stage),
+                                  .negative = ruling_negative(v, stage),
+                                  .id = stage < STAGE_MAIL ? str_of(s->id) : session_record_id(s)};
         struct walk walk;
         s->awaits_evidence = true;
         if (decide_stage(scope, &in, &walk) == DECIDE_NOT_YET)

@@ -37,17 +37,21 @@ struct evidence_world {
 
 /* What stands before the checks of each stage: set by the session (or explain, replay ...) when it opens the scope; borrowed texts are copied
  * into the scope's arena by scope_new(). */
-struct subject {
-    struct addr_port client;    /* connect */
-    struct str listener;
-    struct str helo;            /* helo: the argument as given */
-    struct path sender;         /* mail */
-    struct path recipient;      /* rcpt */
-    struct content {            /* data */
-        uint64_t size, longest_line;
-        unsigned received;
-        bool bare_newline;
-    } content;
+struct subject { /* one stage's part of it is used; the others would only cost idle sessions memory */
+    union {
+        struct {                    /* connect */
+            struct addr_port client;
+            struct str listener;
+        };
+        struct str helo;            /* helo: the argument as given */
+        struct path sender;         /* mail */
+        struct path recipient;      /* rcpt */
+        struct content {            /* data */
+            uint64_t size, longest_line;
+            unsigned received;
+            bool bare_newline;
+        } content;
+    };
 };
 
 struct check_run { /* how far one check (of one instance) has come */
