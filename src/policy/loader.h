@@ -84,6 +84,8 @@ struct parser {
     struct lexer lexer;
     bool in_stage;
     enum stage stage;
+    size_t counted;            /* bytes whose line ends are in `line` */
+    unsigned line;
 };
 
 /* parse.c */

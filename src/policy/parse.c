@@ -282,6 +282,14 @@ static bool parse_rule_parts(struct parser *p, struct parsed_rule *rule)
     return true;
 }
 
+/* The line of a place behind the last one asked for: each byte is counted once, however many rules there are. */
+static unsigned line_of(struct parser *p, struct span where)
+{
+    for (; p->counted < where.at; p->counted++)
+        p->line += where.source->text[p->counted] == '\n';
+    return p->line;
+}
+
 static bool parse_rule(struct parser *p, struct span begin)
 {
     struct loader *l = p->l;
@@ -306,12 +314,11 @@ static bool parse_rule(struct parser *p, struct span begin)
         return parse_expected(p, "end of line");
     if (!mine || l->rule_count > RULES_MAX)
         return true;
-    unsigned column;
     struct span whole = {begin.source, begin.at, p->lexer.current.span.at - begin.at};
     rule->rule.name = name.text;
     rule->rule.text = rule_text(l, span_text(whole));
     rule->rule.file = begin.source->name;
-    span_position(begin, &rule->rule.line, &column);
+    rule->rule.line = line_of(p, begin);
     *l->rules_end = rule;
     l->rules_end = &rule->next;
     l->rule_count++;
@@ -349,7 +356,7 @@ static bool parse_line(struct parser *p)
 
 void parse_source(struct loader *l, const struct source *source)
 {
-    struct parser p = {.l = l};
+    struct parser p = {.l = l, .line = 1};
     lexer_init(&p.lexer, source, l->arena, l->diags);
     while (p.lexer.current.kind != TOKEN_END) {
         if (lexer_accept(&p.lexer, TOKEN_EOL))
