@@ -17,6 +17,7 @@ struct backend_conn {
     struct timer timer;          /* a delayed reaction, or a delayed connect */
     struct sim_backend *backend;
     struct stream *stream;
+    struct stream *proxy_end;    /* the other end, until it is connected; not ours */
     struct backend_conn *next, **link;
     enum reading reading;
     bool connecting, reacting, mail;
@@ -373,13 +374,15 @@ static void conn_fire(struct timer *t)
         react_now(c);
         return;
     }
-    if (c->fault == FAULT_CLOSE || c->fault == FAULT_RESET) {
-        stream_memory_break(c->stream, false);
+    bool refused = c->fault == FAULT_CLOSE || c->fault == FAULT_RESET;
+    if (refused || stream_peer_gone(c->stream)) {
+        if (refused)
+            stream_memory_break(c->stream, false);
         conn_free(c);
         return;
     }
     c->connecting = false;
-    stream_memory_connected(c->stream);
+    stream_memory_connected(c->proxy_end);
     react(c, MOMENT_GREETING, STR(""));
 }
 
@@ -399,7 +402,7 @@ struct stream *sim_backend_connect(struct sim_backend *b, struct task *owner)
     struct stream *ours, *theirs;
     stream_memory_pair(w->loop, &options, &theirs, &ours);
     stream_set_owner(theirs, owner);
-    *c = (struct backend_conn){.task = {.run = conn_run}, .timer = {.fire = conn_fire}, .backend = b, .stream = ours, .connecting = true,
+    *c = (struct backend_conn){.task = {.run = conn_run}, .timer = {.fire = conn_fire}, .backend = b, .stream = ours, .proxy_end = theirs, .connecting = true,
                                .fault = fault, .message = SIZE_MAX};
     stream_set_owner(ours, &c->task);
     c->next = b->connections;

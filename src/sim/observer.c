@@ -3,6 +3,8 @@
  */
 #include "observer.h"
 
+#include "script.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,13 +42,14 @@ static enum observed classify(struct str line)
 /* RFC 3030: octets of a chunk are consumed, also when it is refused. */
 static void chunk_begin(struct observer *o, struct str line)
 {
-    uint64_t n = 0;
-    size_t i = 5;
-    if (!o->chunking || !str_starts_nocase(line, STR("BDAT ")))
+    uint64_t n;
+    struct str rest = line, word;
+    if (!word_take(&rest, &word) || !str_eq_nocase(word, STR("BDAT")) || !word_take(&rest, &word))
         return;
-    while (i < line.n && line.p[i] >= '0' && line.p[i] <= '9' && n < UINT64_C(1) << 40)
-        n = n * 10 + (uint64_t)(line.p[i++] - '0');
-    o->skip = n;
+    while (word.n > 0 && word.p[word.n - 1] == '\r')
+        word.n--;
+    if (str_to_u64(word, UINT64_MAX, &n))
+        o->skip = n;
 }
 
 static bool take_command(struct observer *o)
@@ -202,8 +205,6 @@ static void line_done(struct observer *o, struct str line)
         code = i < line.n && line.p[i] >= '0' && line.p[i] <= '9' ? code * 10 + (unsigned)(line.p[i] - '0') : 1000;
     enum observed to = o->pending_count > 0 ? o->pending[0].what : OBSERVED_OTHER;
     check_line(o, line, code, to);
-    if (to == OBSERVED_EHLO && str_eq_nocase(str_sub(line, 4, line.n), STR("CHUNKING")))
-        o->chunking = true;
     o->code = code;
     if (line.n > 3 && line.p[3] == '-')
         return;

@@ -20,8 +20,7 @@ struct observer {
     struct buf content;        /* as sent, since the 354 */
     struct buf line;           /* of the server's, not yet whole */
     unsigned code;             /* of a reply begun; 0: none */
-    bool chunking, esmtp;      /* announced; EHLO accepted */
-    bool ehlo_reply;           /* the reply being read is EHLO's */
+    bool esmtp;                /* EHLO was accepted */
     bool closing;              /* 421, 521, 221: nothing may follow */
     bool answered_early;       /* an endless line was answered before its end */
     bool half_closed;
