@@ -93,11 +93,10 @@ static void fill_record(struct transaction *t, struct record *r)
     }
 }
 
-/* The refusal or verdict that a reader of the log wants to see: of the dot, else of the first refused recipient. */
-static struct ruling last_ruling(const struct transaction *t, struct str *reply)
+/* The refusal or verdict that a reader of the log wants to see: of the dot, else of the first refused recipient. It points into v. */
+static struct ruling last_ruling(const struct transaction *t, struct stage_verdict v[STAGE_COUNT], struct str *reply)
 {
-    struct stage_verdict v[STAGE_COUNT];
-    memcpy(v, t->verdicts, sizeof v);
+    memcpy(v, t->verdicts, sizeof t->verdicts);
     v[STAGE_RCPT].present = false;
     *reply = t->reply;
     for (const struct recipient *r = t->recipients; r && !reply->n; r = r->next)
@@ -121,7 +120,8 @@ static void write_log(struct transaction *t)
 {
     struct log_line l;
     struct str reply;
-    struct ruling ruling = last_ruling(t, &reply);
+    struct stage_verdict v[STAGE_COUNT];
+    struct ruling ruling = last_ruling(t, v, &reply);
     log_begin(&l, LOG_INFO_, t->end);
     log_cstr(&l, "id", t->id);
     log_addr(&l, "client", &t->client.addr);
