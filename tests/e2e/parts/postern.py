@@ -1,6 +1,7 @@
 """Postern: its configuration file, the process, its log and its journal."""
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -48,12 +49,12 @@ class Postern:
 
     def start(self):
         """Starts it and waits until it has said that it is ready, and its first probe of the backend is over."""
-        seen = self.log().count("event=ready")
+        seen = self.logged("ready")
         if not self.process:
             self.world.clean_up.append(self)
         self.process = self.world.start("postern", [self.world.binary, "run", "--config", self.config], log=self.log_path,
                                         env=self.world.sanitizers())
-        wait_until(lambda: self.log().count("event=ready") > seen or not self.process.running(), "Postern to be ready")
+        wait_until(lambda: self.logged("ready") > seen or not self.process.running(), "Postern to be ready")
         expect(self.process.running(), f"Postern ended at its start:\n{self.log()}")
         return self
 
@@ -77,6 +78,10 @@ class Postern:
                 return f.read()
         except FileNotFoundError:
             return ""
+
+    def logged(self, event):
+        """How many lines say that event: TIME LEVEL EVENT name=value ..."""
+        return len(re.findall(rf"(?m)^\S+ [a-z]+ {event}\b", self.log()))
 
     def journal(self):
         """Every record; a line that is not JSON is a failure."""
