@@ -18,18 +18,34 @@ static void put32(struct buf *b, uint32_t v)
     put16(b, v & 0xffff);
 }
 
+/* Any bytes may stand in a label, as they may on the wire; \DDD is one octet. False: a label is empty or too long, or the name is. */
 static bool put_name(struct buf *b, struct str name)
 {
-    char normal[254];
-    struct wire_name wire = {.n = 1}; /* the root */
-    if (name.n > 0 && !str_eq(name, STR("."))) {
-        if (!dns_name_normal(name, normal)) {
-            return false;
-        }
-        wire_name_from(str_of(normal), &wire);
+    size_t start = b->n, label = start; /* where the present label's length goes */
+    if (name.n > 0 && name.p[name.n - 1] == '.') {
+        name.n--;
     }
-    buf_put(b, wire.b, wire.n);
-    return true;
+    for (size_t i = 0; i <= name.n && name.n > 0; i++) {
+        uint64_t octet = i < name.n ? (unsigned char)name.p[i] : '.';
+        if (b->n == label) {
+            buf_char(b, 0);
+        }
+        if (octet == '.') {
+            size_t n = b->n - label - 1;
+            if (n == 0 || n > DNS_LABEL) {
+                return false;
+            }
+            b->p[label] = (char)n;
+            label = b->n;
+            continue;
+        }
+        if (octet == '\\' && i + 3 < name.n && str_to_u64(str_sub(name, i + 1, i + 4), 255, &octet)) {
+            i += 3;
+        }
+        buf_char(b, (char)octet);
+    }
+    buf_char(b, 0);
+    return b->n - start <= DNS_NAME_WIRE;
 }
 
 static void count_set(struct buf *b, size_t at, unsigned v)
@@ -48,7 +64,9 @@ void dns_build_begin(struct dns_build *b, struct str name, unsigned type, unsign
     put16(&b->out, 0);
     put16(&b->out, 0);
     put16(&b->out, 0);
+    size_t start = b->out.n;
     if (!put_name(&b->out, name)) {
+        b->out.n = start;
         buf_char(&b->out, 0);
     }
     put16(&b->out, type);

@@ -1,0 +1,473 @@
+/* The resolver and its views over a transport that answers when the test says so, in virtual time. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "postern/base/counters.h"
+#include "postern/dns/resolver.h"
+
+enum { ASKED_MAX = 2000 };
+
+struct asked {
+    size_t server;
+    char name[254];
+    unsigned type;
+    void (*done)(void *context, enum dns_status status, const uint8_t *message, size_t n);
+    void *context;
+    bool answered;
+};
+
+struct fake {
+    struct dns_transport base;
+    size_t servers;
+    bool destroyed;
+};
+
+static struct asked asked[ASKED_MAX];
+static size_t asked_count;
+static struct fake fake;
+static struct loop *l;
+static struct resolver *r;
+
+static void fake_ask(struct dns_transport *t, size_t server, const char *name, unsigned type,
+                     void (*done)(void *context, enum dns_status status, const uint8_t *message, size_t n), void *context)
+{
+    cr_assert_lt(server, ((struct fake *)(void *)t)->servers);
+    struct asked *a = &asked[asked_count++];
+    *a = (struct asked){.server = server, .type = type, .done = done, .context = context};
+    snprintf(a->name, sizeof a->name, "%s", name);
+}
+
+static size_t fake_count(struct dns_transport *t)
+{
+    return ((struct fake *)(void *)t)->servers;
+}
+
+static void fake_destroy(struct dns_transport *t)
+{
+    ((struct fake *)(void *)t)->destroyed = true;
+}
+
+static const struct resolver_settings usual = {
+    .timeout_ms = 1000, .tries = 2, .in_flight = 100, .queue = 100, .cache_bytes = 1 << 20, .ttl_max = 3600, .negative_ttl_max = 600};
+
+static void open_resolver(size_t servers, struct resolver_settings settings)
+{
+    l = loop_new_simulated(0);
+    fake = (struct fake){{fake_ask, fake_count, fake_destroy}, servers, false};
+    asked_count = 0;
+    r = resolver_new(l, &fake.base, &settings);
+}
+
+static void close_resolver(void)
+{
+    resolver_free(&r);
+    cr_assert(fake.destroyed);
+    loop_free(&l);
+}
+
+/* Question number i is answered: an A record with this TTL, or a status with a negative TTL. */
+static void answer_rcode(size_t i, unsigned rcode, bool record, uint32_t ttl)
+{
+    struct dns_build b = {0};
+    struct str name = str_of(asked[i].name);
+    cr_assert_not(asked[i].answered);
+    asked[i].answered = true;
+    dns_build_begin(&b, name, asked[i].type, rcode);
+    if (record) {
+        cr_assert(dns_build_record(&b, name, asked[i].type, ttl, STR("192.0.2.1")));
+    } else {
+        dns_build_soa(&b, ttl);
+    }
+    struct str m = dns_build_end(&b);
+    asked[i].done(asked[i].context, DNS_OK, (const uint8_t *)m.p, m.n);
+    buf_free(&b.out);
+}
+
+static void answer(size_t i, uint32_t ttl)
+{
+    answer_rcode(i, 0, true, ttl);
+}
+
+static void fail(size_t i, enum dns_status status)
+{
+    cr_assert_not(asked[i].answered);
+    asked[i].answered = true;
+    asked[i].done(asked[i].context, status, NULL, 0);
+}
+
+struct waiter {
+    struct task task;
+    unsigned woken;
+};
+
+static void woken(struct task *t)
+{
+    ((struct waiter *)(void *)t)->woken++;
+}
+
+static int status_of(const struct dns_answer *a)
+{
+    return a ? (int)a->status : -1;
+}
+
+/* The status a fresh view gets at once; -1: it has to wait. */
+static int ask_once(const char *name)
+{
+    struct dns_view *v = dns_view_new(r, NULL, NULL);
+    int status = status_of(dns_view_get(v, str_of(name), DNS_A));
+    dns_view_free(&v);
+    return status;
+}
+
+Test(resolver, a_a_question_and_its_answer)
+{
+    struct waiter w = {.task.run = woken};
+    open_resolver(1, usual);
+    struct dns_view *v = dns_view_new(r, &w.task, NULL);
+    cr_assert_null(dns_view_get(v, STR("X.Example."), DNS_A));
+    cr_assert_null(dns_view_get(v, STR("x.example"), DNS_A));
+    cr_assert_eq(asked_count, 1, "asked once");
+    cr_assert_str_eq(asked[0].name, "x.example");
+    cr_assert_eq(dns_view_waiting(v), 1);
+    cr_assert_eq(resolver_in_flight(r), 1);
+    answer(0, 60);
+    cr_assert_eq(w.woken, 0, "nobody is called back");
+    cr_assert_eq(dns_view_waiting(v), 0);
+    loop_settle(l);
+    cr_assert_eq(w.woken, 1);
+    const struct dns_answer *a = dns_view_get(v, STR("x.example"), DNS_A);
+    cr_assert_eq(status_of(a), DNS_OK);
+    cr_assert_eq(a->count, 1);
+    cr_assert_null(dns_view_get(v, STR("x.example"), DNS_TXT), "another type is another question");
+    cr_assert_eq(asked_count, 2);
+    dns_view_free(&v);
+    cr_assert_null(v);
+    close_resolver();
+}
+
+Test(resolver, b_ttl)
+{
+    static const struct {
+        unsigned rcode;
+        bool record;
+        uint32_t ttl;
+        uint64_t kept_s; /* 0: not at all */
+    } cases[] = {{0, true, 60, 60}, {0, true, 100000, 3600}, {0, true, 0, 0}, {3, false, 60, 60}, {3, false, 100000, 600}, {0, false, 5, 5}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        open_resolver(1, usual);
+        cr_assert_eq(ask_once("x.example"), -1);
+        answer_rcode(0, cases[i].rcode, cases[i].record, cases[i].ttl);
+        if (cases[i].kept_s > 0) {
+            uint64_t until = loop_now(l) + cases[i].kept_s * 1000;
+            loop_advance_to(l, until - 1);
+            uint64_t hits = counters[COUNTER_DNS_CACHE_HITS];
+            cr_assert_eq(ask_once("x.example"), cases[i].record ? DNS_OK : cases[i].rcode ? DNS_NXDOMAIN : DNS_NODATA);
+            cr_assert_eq(counters[COUNTER_DNS_CACHE_HITS], hits + 1);
+            struct dns_answer *a = resolver_cached(r, STR("X.example"), DNS_A);
+            cr_assert_not_null(a);
+            dns_answer_unref(&a);
+            loop_advance_to(l, until);
+            cr_assert_null(resolver_cached(r, STR("x.example"), DNS_A));
+        }
+        cr_assert_eq(ask_once("x.example"), -1, "case %zu", i);
+        cr_assert_eq(asked_count, 2);
+        close_resolver();
+    }
+}
+
+Test(resolver, c_failures_are_kept_a_few_seconds)
+{
+    open_resolver(1, usual);
+    cr_assert_eq(ask_once("x.example"), -1);
+    fail(0, DNS_TIMEOUT);
+    cr_assert_eq(asked_count, 2, "the second round");
+    fail(1, DNS_TIMEOUT);
+    cr_assert_eq(asked_count, 2);
+    cr_assert_eq(ask_once("x.example"), DNS_TIMEOUT);
+    loop_advance_to(l, loop_now(l) + 999);
+    cr_assert_eq(ask_once("x.example"), DNS_TIMEOUT);
+    loop_advance_to(l, loop_now(l) + 5000);
+    cr_assert_eq(ask_once("x.example"), -1);
+    answer_rcode(2, 2, false, 60);
+    cr_assert_eq(ask_once("x.example"), DNS_SERVFAIL);
+    cr_assert_eq(asked_count, 3, "an answered failure is not asked again");
+    loop_advance_to(l, loop_now(l) + 5000);
+    cr_assert_eq(ask_once("x.example"), -1);
+    asked[3].answered = true;
+    asked[3].done(asked[3].context, DNS_OK, (const uint8_t *)"garbage", 7);
+    cr_assert_null(resolver_cached(r, STR("x.example"), DNS_A), "what is unreadable is never kept");
+    close_resolver();
+}
+
+Test(resolver, d_identical_questions_once)
+{
+    enum { N = 5 };
+    struct waiter w[N];
+    struct dns_view *v[N];
+    open_resolver(1, usual);
+    uint64_t shared = counters[COUNTER_DNS_SHARED];
+    for (int i = 0; i < N; i++) {
+        w[i] = (struct waiter){.task.run = woken};
+        v[i] = dns_view_new(r, &w[i].task, NULL);
+        cr_assert_null(dns_view_get(v[i], i % 2 ? STR("x.example") : STR("X.EXAMPLE"), DNS_A));
+    }
+    cr_assert_eq(asked_count, 1);
+    cr_assert_eq(counters[COUNTER_DNS_SHARED], shared + N - 1);
+    dns_view_free(&v[0]); /* first, last and one in the middle leave while it is on its way */
+    dns_view_free(&v[2]);
+    dns_view_free(&v[4]);
+    answer(0, 0);
+    loop_settle(l);
+    for (int i = 0; i < N; i++) {
+        cr_assert_eq(w[i].woken, i % 2 ? 1 : 0);
+        if (v[i]) {
+            cr_assert_eq(status_of(dns_view_get(v[i], STR("x.example"), DNS_A)), DNS_OK, "pinned, though its TTL is 0");
+        }
+        dns_view_free(&v[i]);
+    }
+    close_resolver();
+}
+
+Test(resolver, e_a_freed_view_leaves_its_answer_to_the_cache)
+{
+    open_resolver(1, usual);
+    cr_assert_eq(ask_once("x.example"), -1); /* its view is gone by now */
+    cr_assert_eq(resolver_in_flight(r), 1);
+    answer(0, 60);
+    cr_assert_eq(resolver_in_flight(r), 0);
+    cr_assert_eq(ask_once("x.example"), DNS_OK);
+    cr_assert_eq(asked_count, 1);
+    close_resolver();
+}
+
+Test(resolver, f_cap_queue_and_limit)
+{
+    struct resolver_settings s = usual;
+    char name[32];
+    struct dns_view *v[8];
+    s.in_flight = 3;
+    s.queue = 2;
+    open_resolver(1, s);
+    for (int i = 0; i < 8; i++) {
+        snprintf(name, sizeof name, "n%d.example", i);
+        v[i] = dns_view_new(r, NULL, NULL);
+        cr_assert_eq(status_of(dns_view_get(v[i], str_of(name), DNS_A)), i < 5 ? -1 : DNS_LIMIT);
+    }
+    cr_assert_eq(asked_count, 3);
+    cr_assert_eq(resolver_in_flight(r), 3);
+    cr_assert_eq(status_of(dns_view_get(v[7], STR("n4.example"), DNS_A)), -1, "joins what is queued");
+    answer(1, 60);
+    cr_assert_eq(asked_count, 4);
+    cr_assert_str_eq(asked[3].name, "n3.example", "first come, first served");
+    fail(0, DNS_TIMEOUT); /* is asked again: still in flight */
+    cr_assert_eq(asked_count, 5);
+    cr_assert_str_eq(asked[4].name, "n0.example");
+    cr_assert_eq(resolver_in_flight(r), 3);
+    answer(4, 60);
+    cr_assert_str_eq(asked[5].name, "n4.example");
+    cr_assert_eq(status_of(dns_view_get(v[5], STR("n5.example"), DNS_A)), DNS_LIMIT, "a view sees the same again");
+    cr_assert_eq(ask_once("n9.example"), -1, "there is room again");
+    for (size_t i = 0; i < asked_count; i++) {
+        if (!asked[i].answered) {
+            answer(i, 60);
+        }
+    }
+    cr_assert_eq(resolver_in_flight(r), 0);
+    for (int i = 0; i < 8; i++) {
+        dns_view_free(&v[i]);
+    }
+    close_resolver();
+}
+
+/* Which servers a question went to, as digits; the first `n` are failed with the status. */
+static const char *servers_asked(const char *name, enum dns_status status)
+{
+    static char path[32];
+    size_t first = asked_count, n = 0;
+    cr_assert_eq(ask_once(name), -1);
+    for (size_t i = first; i < asked_count; i++) {
+        path[n++] = (char)('0' + asked[i].server);
+        if (status != DNS_SERVFAIL) {
+            fail(i, status);
+        } else {
+            answer_rcode(i, 2, false, 0);
+        }
+    }
+    path[n] = 0;
+    return path;
+}
+
+Test(resolver, g_failover_and_stickiness)
+{
+    open_resolver(3, usual);
+    cr_assert_str_eq(servers_asked("all.refuse.example", DNS_SERVFAIL), "012");
+    cr_assert_eq(ask_once("a.example"), -1);
+    cr_assert_eq(asked[3].server, 0, "a server that answers SERVFAIL is not a bad one");
+    fail(3, DNS_TIMEOUT);
+    cr_assert_eq(asked[4].server, 1);
+    answer(4, 60);
+    cr_assert_eq(ask_once("b.example"), -1);
+    cr_assert_eq(asked[5].server, 1, "the silent one is taken last");
+    answer_rcode(5, 5, false, 0);
+    cr_assert_eq(asked[6].server, 2);
+    answer_rcode(6, 2, false, 0);
+    cr_assert_eq(asked[7].server, 0);
+    fail(7, DNS_TIMEOUT);
+    cr_assert_eq(asked[8].server, 1, "somebody was silent: another round");
+    answer(8, 60);
+    cr_assert_eq(ask_once("b.example"), DNS_OK);
+    loop_advance_to(l, loop_now(l) + 30000);
+    cr_assert_eq(ask_once("c.example"), -1);
+    cr_assert_eq(asked[9].server, 0, "after 30 s it has another chance");
+    answer(9, 60);
+    cr_assert_str_eq(servers_asked("silent.example", DNS_TIMEOUT), "012012");
+    cr_assert_eq(ask_once("silent.example"), DNS_TIMEOUT);
+    cr_assert_str_eq(servers_asked("unsent.example", DNS_SERVFAIL), "012");
+    cr_assert_eq(ask_once("unsent.example"), DNS_SERVFAIL);
+    close_resolver();
+}
+
+Test(resolver, h_an_answer_from_any_server_wins_over_failures)
+{
+    open_resolver(2, usual);
+    cr_assert_eq(ask_once("x.example"), -1);
+    fail(0, DNS_SERVFAIL); /* could not be sent */
+    answer_rcode(1, 2, false, 0);
+    fail(2, DNS_TIMEOUT); /* the second round begins with the one that spoke, here 1 */
+    cr_assert_eq(asked[2].server, 1);
+    fail(3, DNS_TIMEOUT);
+    cr_assert_eq(ask_once("x.example"), DNS_SERVFAIL, "it was heard once: more than silence");
+    close_resolver();
+}
+
+Test(resolver, i_budget_and_bad_names)
+{
+    unsigned budget = 2;
+    open_resolver(1, usual);
+    struct dns_view *v = dns_view_new(r, NULL, &budget);
+    struct dns_view *other = dns_view_new(r, NULL, &budget);
+    cr_assert_eq(status_of(dns_view_get(v, STR("a..b"), DNS_A)), DNS_BADNAME);
+    cr_assert_eq(status_of(dns_view_get(v, STR(""), DNS_A)), DNS_BADNAME);
+    cr_assert_eq(budget, 2);
+    cr_assert_null(dns_view_get(v, STR("a.example"), DNS_A));
+    cr_assert_null(dns_view_get(v, STR("a.example"), DNS_A));
+    cr_assert_eq(budget, 1);
+    cr_assert_null(dns_view_get(other, STR("b.example"), DNS_A));
+    cr_assert_eq(budget, 0);
+    cr_assert_eq(status_of(dns_view_get(v, STR("c.example"), DNS_A)), DNS_LIMIT);
+    cr_assert_eq(dns_view_waiting(v), 1);
+    answer(0, 60);
+    cr_assert_eq(status_of(dns_view_get(v, STR("a.example"), DNS_A)), DNS_OK, "what was asked is still answered");
+    dns_view_free(&v);
+    dns_view_free(&other);
+    close_resolver();
+}
+
+Test(resolver, j_the_cache_is_bounded_and_forgets_the_oldest)
+{
+    struct resolver_settings s = usual;
+    char name[32];
+    s.cache_bytes = 20000;
+    open_resolver(1, s);
+    for (int i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "n%d.example", i);
+        cr_assert_eq(ask_once(name), -1);
+        answer((size_t)i, 600);
+        cr_assert_eq(ask_once("n0.example"), DNS_OK, "what is used stays");
+    }
+    int kept = 0;
+    for (int i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "n%d.example", i);
+        struct dns_answer *a = resolver_cached(r, str_of(name), DNS_A);
+        cr_assert(kept == 0 || i == 0 || a || kept == 1, "the newest are kept: %d", i);
+        kept += a != NULL;
+        dns_answer_unref(&a);
+    }
+    cr_assert_gt(kept, 10);
+    cr_assert_lt(kept, 100);
+    close_resolver();
+    s.cache_bytes = 0; /* none at all */
+    open_resolver(1, s);
+    cr_assert_eq(ask_once("x.example"), -1);
+    answer(0, 600);
+    cr_assert_eq(ask_once("x.example"), -1);
+    close_resolver();
+}
+
+Test(resolver, k_owners_change_and_may_be_missing)
+{
+    struct waiter first = {.task.run = woken}, second = {.task.run = woken};
+    open_resolver(1, usual);
+    struct dns_view *v = dns_view_new(r, &first.task, NULL);
+    dns_view_get(v, STR("a.example"), DNS_A);
+    dns_view_get(v, STR("b.example"), DNS_A);
+    dns_view_get(v, STR("c.example"), DNS_A);
+    dns_view_set_owner(v, &second.task);
+    answer(0, 60);
+    loop_settle(l);
+    dns_view_set_owner(v, NULL);
+    answer(1, 60);
+    loop_settle(l);
+    cr_assert_eq(first.woken, 0);
+    cr_assert_eq(second.woken, 1);
+    cr_assert_eq(dns_view_waiting(v), 1);
+    dns_view_free(&v);
+    close_resolver(); /* with a question on its way */
+}
+
+/* Another session's answer for the same question, while this one's is pinned, does not change what it sees. */
+Test(resolver, l_pinned)
+{
+    open_resolver(1, usual);
+    struct dns_view *v = dns_view_new(r, NULL, NULL);
+    dns_view_get(v, STR("x.example"), DNS_A);
+    answer(0, 1);
+    const struct dns_answer *a = dns_view_get(v, STR("x.example"), DNS_A);
+    loop_advance_to(l, loop_now(l) + 2000);
+    cr_assert_eq(ask_once("x.example"), -1);
+    answer_rcode(1, 3, false, 60);
+    cr_assert_eq(ask_once("x.example"), DNS_NXDOMAIN);
+    cr_assert_eq(dns_view_get(v, STR("x.example"), DNS_A), a);
+    cr_assert_eq(status_of(a), DNS_OK);
+    dns_view_free(&v);
+    close_resolver();
+}
+
+Test(resolv_conf, a_nameservers)
+{
+    char path[] = "/tmp/postern-test-XXXXXX";
+    static const char text[] = "# nameserver 192.0.2.9\n"
+                               "search example.com\n"
+                               "nameserver 192.0.2.1\n"
+                               "  nameserver\t2001:db8::1 # second\n"
+                               "nameserver fe80::1%eth0\n"
+                               "nameserverx 192.0.2.8\n"
+                               "nameserver\n"
+                               "nameserver ::ffff:192.0.2.3\r\n"
+                               "options edns0\n"
+                               "nameserver 192.0.2.4";
+    struct addr_port out[8];
+    size_t count = 0;
+    char shown[ADDR_PORT_TEXT];
+    int fd = mkstemp(path);
+    cr_assert_eq(write(fd, text, sizeof text - 1), (ssize_t)sizeof text - 1);
+    cr_assert(dns_resolv_conf(path, out, &count));
+    cr_assert_eq(count, 4);
+    cr_assert_str_eq(addr_port_format(&out[0], shown), "192.0.2.1:53");
+    cr_assert_str_eq(addr_port_format(&out[1], shown), "[2001:db8::1]:53");
+    cr_assert_str_eq(addr_port_format(&out[2], shown), "192.0.2.3:53");
+    cr_assert_str_eq(addr_port_format(&out[3], shown), "192.0.2.4:53");
+    for (int i = 0; i < 3; i++) {
+        cr_assert(dns_resolv_conf(path, out, &count));
+    }
+    cr_assert_eq(count, 8, "at most");
+    cr_assert_eq(ftruncate(fd, 20), 0);
+    count = 0;
+    cr_assert_not(dns_resolv_conf(path, out, &count));
+    close(fd);
+    unlink(path);
+    cr_assert_not(dns_resolv_conf(path, out, &count));
+}
