@@ -22,6 +22,7 @@ struct backend {
     struct task task;             /* drives the probe */
     struct timer timer;           /* the next probe, or the running probe's deadline */
     struct upstream *probe;
+    uint64_t probe_at;            /* mono: not before */
     bool probed;                  /* the first probe has ended, one way or the other */
     bool lives;                   /* its last connection answered */
     bool ever;                    /* it answered at some time: its extensions are known */
@@ -154,7 +155,8 @@ static void probe_next(struct backend *b)
 {
     uint64_t every = b->pool->proxy->parts.settings->backend_probe;
     uint64_t now = loop_now(b->pool->proxy->parts.loop);
-    timer_set(b->pool->proxy->parts.loop, &b->timer, b->rests_until > now ? b->rests_until : now + every);
+    b->probe_at = b->rests_until > now ? b->rests_until : now + every;
+    timer_set(b->pool->proxy->parts.loop, &b->timer, b->probe_at);
 }
 
 static void probe_run(struct task *t)
@@ -162,7 +164,7 @@ static void probe_run(struct task *t)
     struct backend *b = (struct backend *)((char *)t - offsetof(struct backend, task));
     struct loop *l = b->pool->proxy->parts.loop;
     if (!b->probe) {
-        if (!resolve(b))
+        if (loop_now(l) < b->probe_at || !resolve(b)) /* a stream that is gone may have woken us */
             return;
         b->probe = upstream_new(b->pool->proxy, &b->task, b, (struct upstream_needs){false});
     }

@@ -74,7 +74,7 @@ static void turn_away(struct proxy *p, struct stream *client, enum reply_id id)
     struct reply r = reply_make(&arena, id, p->parts.settings->hostname);
     reply_format(&out, &r, true, STR_NONE);
     stream_put(client, out.p, out.n);
-    stream_close(p->parts.loop, &client);
+    linger_close(p, &client);
     buf_free(&out);
     arena_clear(&arena);
     count(COUNTER_CONNECTIONS_REFUSED);
@@ -119,7 +119,7 @@ static void drain_done(struct task *t)
 
 void proxy_check_drained(struct proxy *p)
 {
-    if (!p->draining || p->session_count > 0 || p->closing_count > 0 || p->ending)
+    if (!p->draining || p->session_count > 0 || p->closing_count > 0 || p->linger_count > 0 || p->ending)
         return;
     loop_wake(p->parts.loop, &p->drain_task);
 }
@@ -151,6 +151,7 @@ void proxy_free(struct proxy **pp)
     }
     while (p->closing)
         closing_expire(p->closing);
+    linger_end_all(p);
     loop_unwake(p->parts.loop, &p->drain_task);
     backends_free(&p->backends);
     policy_unref(&p->policy);

@@ -24,6 +24,8 @@ struct proxy {
     struct map *per_client;      /* address text -> count, as pointers */
     struct map *per_network;
     size_t tarpitted;
+    struct farewell *lingering;    /* closed, but their last reply has not left yet */
+    size_t linger_count;
     struct transaction *closing; /* ended, waiting for late evidence */
     size_t closing_count;
     bool draining;
@@ -36,6 +38,9 @@ struct proxy {
 
 void proxy_session_gone(struct proxy *p, const struct addr_port *peer);
 void proxy_check_drained(struct proxy *p);
+/* Closes a client's stream behind what is queued on it (linger.c). */
+void linger_close(struct proxy *p, struct stream **stream);
+void linger_end_all(struct proxy *p);
 
 /* --- backends.c: the pool, its health and capabilities --- */
 struct backend;

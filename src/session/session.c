@@ -87,7 +87,7 @@ void session_end(struct session *s, enum hangup why)
     }
     closing_session_ends(s);
     relay_quit(s);
-    stream_close(l, &s->client);
+    linger_close(p, &s->client);
     backends_unwait(p->backends, &s->task);
     timer_cancel(l, &s->timer);
     loop_unwake(l, &s->task);
@@ -270,7 +270,7 @@ static enum step take_line(struct session *s)
     session_input_left(s, in);
     if (r == LINE_NOT_YET)
         return STEP_DONE; /* look for more */
-    s->command_arena = (struct arena){0};
+    arena_clear(&s->command_arena);
     s->command = arena_zalloc(&s->command_arena, sizeof *s->command);
     struct reply error;
     bool good = false;

@@ -340,8 +340,10 @@ void upstream_close(struct upstream **up, bool quit)
     if (!u)
         return;
     /* QUIT is said, its 221 is not awaited: there is nothing left that it could change. */
-    if (quit && u->state == UPSTREAM_READY && u->count == 0)
+    if (quit && u->state == UPSTREAM_READY && u->count == 0) {
         queue_line(u, STR("QUIT"));
+        linger_close(u->proxy, &u->stream);
+    }
     drop_stream(u);
     free(u->awaited);
     free(u);

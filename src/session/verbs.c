@@ -268,6 +268,9 @@ enum step verb_run(struct session *s)
     case VERB_HELO:
     case VERB_EHLO: return verb_hello(s);
     case VERB_MAIL: return verb_mail(s);
+    case VERB_RCPT: /* with a transaction it never comes here: session.c */
+        recipient_add(s, c);
+        return STEP_DONE;
     case VERB_DATA: return verb_data(s);
     case VERB_BDAT: return verb_bdat(s);
     case VERB_RSET: return verb_rset(s);
