@@ -19,6 +19,7 @@ int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 struct runner {
     struct sim_options options;
     size_t passed, failed, runs;
+    bool leaked; /* found once; the same would be found again and again */
 };
 
 /* For the watchdog: a loop that never settles would hang a test run without a word. */
@@ -73,8 +74,9 @@ static void run_transcript(struct runner *r, struct source *source)
     bool ok = sweep_run(&r->options, script, &totals);
     present.sweep = NULL;
     script_free(&script);
-    if (__lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check()) {
+    if (!r->leaked && __lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check()) {
         fprintf(r->options.out, "%s: memory was leaked\n", present.file);
+        r->leaked = true;
         ok = false;
     }
     r->runs += totals.runs;
