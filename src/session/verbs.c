@@ -91,7 +91,10 @@ static bool mail_parameter(struct session *s, struct transaction *t, const struc
             t->eightbit = eight;
             return true;
         }
-        id = REPLY_BAD_PARAMETER_VALUE;
+        bool binary = str_eq_nocase(p->value, STR("BINARYMIME")); /* a value of RFC 3030, not offered */
+        *refusal = reply_make(&s->command_arena, binary ? REPLY_PARAMETER_NOT_SERVED : REPLY_BAD_PARAMETER_VALUE,
+                              binary ? STR("BODY=BINARYMIME") : p->keyword);
+        return false;
     }
     *refusal = reply_make(&s->command_arena, id, p->keyword);
     return false;
@@ -239,10 +242,9 @@ static enum step verb_help_text(struct session *s)
             buf_cstr(&text, verb_help[i]);
         }
     if (text.n) {
-        struct reply r = reply_of(&s->command_arena, 214, "2.0.0", buf_view(&text));
-        speak(s, &r, false);
+        speak_id(s, REPLY_HELP, buf_view(&text));
     } else {
-        wrong(s, REPLY_BAD_ARGUMENT, STR("No help on that topic"));
+        wrong(s, REPLY_PARAMETER_NOT_SERVED, STR("HELP on that topic"));
     }
     buf_free(&text);
     return STEP_DONE;
