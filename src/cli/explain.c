@@ -66,17 +66,18 @@ static int read_subject(struct explain *e)
     const char *error;
     if (!o->client)
         return cli_wrong(e->args, "--client IP is needed");
-    if (!addr_parse(str_of(o->client), &e->subject.client.addr))
+    if (!addr_parse(str_of(o->client), &e->subjects[STAGE_CONNECT].client.addr))
         return cli_wrong(e->args, "--client: '%s' is not an IP address", o->client);
-    e->subject.helo = str_of(o->helo ? o->helo : "");
+    e->subjects[STAGE_HELO].helo = str_of(o->helo ? o->helo : "");
     bool null_sender = o->from && o->from[0] == '\0';
-    if (o->from && !path_parse(null_sender ? STR("<>") : str_of(o->from), true, false, &e->arena, &e->subject.sender))
+    struct path *sender = &e->subjects[STAGE_MAIL].sender;
+    if (o->from && !path_parse(null_sender ? STR("<>") : str_of(o->from), true, false, &e->arena, sender))
         return cli_wrong(e->args, "--from: '%s' is not an address", o->from);
     if (read_recipients(e) != EXIT_OK)
         return EXIT_USAGE;
     if (o->message && !explain_read_message(e, &error))
         return cli_failed(e->args, "cannot read the message %s: %s", o->message, error);
-    bool given[STAGE_COUNT] = {[STAGE_CONNECT] = true, [STAGE_HELO] = e->subject.helo.n > 0, [STAGE_MAIL] = o->from != NULL,
+    bool given[STAGE_COUNT] = {[STAGE_CONNECT] = true, [STAGE_HELO] = o->helo && *o->helo, [STAGE_MAIL] = o->from != NULL,
                                [STAGE_RCPT] = o->to_count > 0, [STAGE_DATA] = o->message != NULL};
     for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
         e->given[stage] = given[stage];
@@ -238,7 +239,7 @@ static int set_up(struct explain *e)
     e->health = list_health_new(e->loop, e->resolver);
     e->world = (struct evidence_world){.loop = e->loop, .settings = &e->settings, .resolver = e->resolver, .store = e->store, .health = e->health};
     e->dns_budget = (unsigned)e->settings.dns_questions;
-    e->subject.listener = e->settings.listen_count > 0 ? e->settings.listen[0] : STR("*:25");
+    e->subjects[STAGE_CONNECT].listener = e->settings.listen_count > 0 ? e->settings.listen[0] : STR("*:25");
     return EXIT_OK;
 }
 

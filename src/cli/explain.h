@@ -59,7 +59,7 @@ struct explain {
     struct task task;                /* woken by evidence */
     struct timer timer;              /* next deadline */
     unsigned dns_budget;
-    struct subject subject;          /* what is given, all stages but rcpt */
+    struct subject subjects[STAGE_COUNT]; /* what is given; recipients have theirs below */
     bool given[STAGE_COUNT];
     enum stage deepest;              /* last stage with input */
     bool nul_byte;                   /* of the message */

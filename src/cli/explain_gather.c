@@ -66,8 +66,8 @@ static void measure(struct explain *e, struct str octets)
     header_begin(&header, 0, NULL, 0, NULL);
     header_feed(&header, buf_view(&content), &kept);
     header_end(&header, &kept);
-    e->subject.content = (struct content){.size = reader.size, .longest_line = reader.longest_line, .received = header.received,
-                                          .bare_newline = reader.bare_cr + reader.bare_lf > 0};
+    e->subjects[STAGE_DATA].content = (struct content){.size = reader.size, .longest_line = reader.longest_line,
+                                                       .received = header.received, .bare_newline = reader.bare_cr + reader.bare_lf > 0};
     e->nul_byte = reader.nul > 0;
     header_clear(&header);
     buf_free(&wire);
@@ -142,7 +142,7 @@ static void open_all(struct explain *e)
 {
     struct scope *parent = NULL;
     for (enum stage stage = STAGE_CONNECT; stage <= STAGE_MAIL && stage <= e->deepest; stage++) {
-        struct scope *s = e->scopes[stage] = open_scope(e, stage, parent, &e->subject);
+        struct scope *s = e->scopes[stage] = open_scope(e, stage, parent, &e->subjects[stage]);
         parent = s;
         if (e->given[stage])
             decide_open_all(s);
@@ -151,15 +151,14 @@ static void open_all(struct explain *e)
     }
     for (size_t i = 0; i < e->recipient_count; i++) {
         struct explain_recipient *r = &e->recipients[i];
-        struct subject subject = e->subject;
-        subject.recipient = r->path;
+        struct subject subject = {.recipient = r->path};
         r->scope = open_scope(e, STAGE_RCPT, parent, &subject);
         if (!facts_has(&r->scope->facts, FACT_RCPT_COUNT))
             facts_set_number(&r->scope->facts, FACT_RCPT_COUNT, (int64_t)i + 1);
         decide_open_all(r->scope);
     }
     if (e->given[STAGE_DATA]) {
-        e->scopes[STAGE_DATA] = open_scope(e, STAGE_DATA, parent, &e->subject);
+        e->scopes[STAGE_DATA] = open_scope(e, STAGE_DATA, parent, &e->subjects[STAGE_DATA]);
         decide_open_all(e->scopes[STAGE_DATA]);
     }
 }

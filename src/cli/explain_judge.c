@@ -66,7 +66,7 @@ static bool refused_relay(struct explain *e, struct explain_recipient *r)
         }
     }
     bool ours = path->domain.n == 0 || settings_domain_is_ours(&e->settings, path->domain);
-    bool may_relay = e->settings.relay_from && prefix_set_has(e->settings.relay_from, &e->subject.client.addr);
+    bool may_relay = e->settings.relay_from && prefix_set_has(e->settings.relay_from, &e->subjects[STAGE_CONNECT].client.addr);
     if (!e->options.config || ours || may_relay)
         return false;
     refuse(e, &r->conclusion, STAGE_RCPT, path->source_route ? REPLY_SOURCE_ROUTE : REPLY_RELAY_DENIED);
@@ -110,7 +110,7 @@ static void judge_classes(struct explain *e)
             first = r;
             continue;
         }
-        bool null_sender = e->given[STAGE_MAIL] && e->subject.sender.null;
+        bool null_sender = e->given[STAGE_MAIL] && e->subjects[STAGE_MAIL].sender.null;
         if (!null_sender && str_eq(r->class, first->class))
             continue;
         int64_t score = r->conclusion.score;
@@ -135,7 +135,7 @@ static const struct explain_recipient *first_that_goes_on(const struct explain *
 static bool refused_content(struct explain *e)
 {
     const struct settings *s = &e->settings;
-    const struct content *c = &e->subject.content;
+    const struct content *c = &e->subjects[STAGE_DATA].content;
     enum reply_id id = REPLY_COUNT;
     if (e->nul_byte)
         id = REPLY_NUL_BYTE;

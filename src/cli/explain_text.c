@@ -121,8 +121,8 @@ static void put_recipient(const struct explain *e, const struct explain_recipien
 void explain_text(const struct explain *e, struct buf *out)
 {
     char client[ADDR_TEXT], time[RFC3339_TEXT];
-    buf_printf(out, "Client %s at %s, policy %s (%s)\n", addr_format(&e->subject.client.addr, client), time_rfc3339(e->wall_ms, time),
-               policy_path(e->policy), policy_digest(e->policy));
+    buf_printf(out, "Client %s at %s, policy %s (%s)\n", addr_format(&e->subjects[STAGE_CONNECT].client.addr, client),
+               time_rfc3339(e->wall_ms, time), policy_path(e->policy), policy_digest(e->policy));
     if (!e->options.config)
         buf_cstr(out, "No configuration was given: default settings; which domains are ours is not known, so relaying is not judged.\n");
     buf_cstr(out, "\nFacts\n");
