@@ -296,6 +296,8 @@ static void expect_not_yet(struct judging *g, int stage, struct str rest)
     }
     if (!word_take(&rest, &word))
         return;
+    if (!str_eq(word, STR("wanting")))
+        complain(g, "expected wanting, not '%.*s'", STR_ARG(word));
     while (str_eq(word, STR("wanting")) && str_split(&rest, ',', &name)) {
         name = str_trim(name);
         int id = schema_find(g->schema, name);
