@@ -1,4 +1,7 @@
-"""A private Postfix: own configuration, queue and data directories, one smtpd on a free port, virtual(8) delivering to Maildirs."""
+"""
+A private Postfix: own configuration, queue and data directories, one smtpd on a free port, virtual(8) delivering to Maildirs. It rewrites no
+header and adds no missing field, so that what it delivers is what it was given, below the fields of delivery.
+"""
 import glob
 import os
 import pwd
@@ -22,6 +25,8 @@ smtpd_authorized_xclient_hosts = 127.0.0.0/8, [::1]/128
 smtpd_relay_restrictions = reject_unauth_destination
 smtpd_client_connection_count_limit = 0
 smtpd_error_sleep_time = 0
+local_header_rewrite_clients =
+remote_header_rewrite_domain =
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 smtputf8_enable = no

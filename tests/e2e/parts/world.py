@@ -47,9 +47,10 @@ class World:
                 part.stop()
             except Failure as failure:
                 wrong.append(str(failure))
-        for path in glob.glob(f"{self.root}/sanitizer.*"):
-            with open(path, encoding="utf-8", errors="replace") as f:
-                wrong.append(f"the sanitizers found something:\n{f.read()[:6000]}")
+        reports = sorted(glob.glob(f"{self.root}/sanitizer.*"), key=os.path.getmtime)
+        if reports:
+            with open(reports[0], encoding="utf-8", errors="replace") as f:
+                wrong.append(f"the sanitizers found something in {len(reports)} processes, first:\n{f.read()[:6000]}")
         if not keep:
             shutil.rmtree(self.root, ignore_errors=True)
         return wrong

@@ -173,7 +173,7 @@ def listed_over_ipv6(world):
     port_line.write_config()
     postern = port_line.serve()
     reply, _ = session(postern.port, LISTED6, "client.example", "a@sender.example", ["u@example.org"], address="2001:db8::25")
-    expect_equal(reply[0][:28], "550 5.7.1 listed by six", "a listed client")
+    expect(reply[0].startswith("550 5.7.1 listed by six "), f"a listed client: {reply}")
     reply, dot = session(postern.port, CLEAN6, "client.example", "a@sender.example", ["u@example.org"], address="2001:db8::25")
     expect((reply[0] + str(dot)).count("250 ") == 2, f"a clean client: {reply} {dot}")
     postern.stop()
