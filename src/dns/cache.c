@@ -1,5 +1,6 @@
 /*
- * cache.c - answers by question, with an end of life, bounded in bytes. What is looked up moves to the front; room is made at the back.
+ * cache.c - answers by question, with an end of life, bounded in bytes. What is looked up moves to the front; room is made at
+ * the back.
  */
 #include <stdlib.h>
 

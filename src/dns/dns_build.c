@@ -18,7 +18,8 @@ static void put32(struct buf *b, uint32_t v)
     put16(b, v & 0xffff);
 }
 
-/* Any bytes may stand in a label, as they may on the wire; \DDD is one octet. False: a label is empty or too long, or the name is. */
+/* Any bytes may stand in a label, as they may on the wire; \DDD is one octet. False: a label is empty or too long, or the name
+ * is. */
 static bool put_name(struct buf *b, struct str name)
 {
     size_t start = b->n, label = start; /* where the present label's length goes */

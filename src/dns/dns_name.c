@@ -82,8 +82,8 @@ bool wire_name_eq(const struct wire_name *a, const struct wire_name *b)
 }
 
 /*
- * Every pointer must point before the place where the piece of the name that it ends began (RFC 1035 4.1.4: to a prior occurrence), so the
- * walk goes strictly backwards and ends; and the name may have 255 octets at most.
+ * Every pointer must point before the place where the piece of the name that it ends began (RFC 1035 4.1.4: to a prior
+ * occurrence), so the walk goes strictly backwards and ends; and the name may have 255 octets at most.
  */
 bool wire_name_read(const uint8_t *message, size_t n, size_t *at, struct wire_name *out)
 {

@@ -1,11 +1,11 @@
 /*
  * dns_parse.c - the bytes of an answer to a value.
  *
- *     header, question (must be ours) -> answer section into a list -> follow CNAMEs from our name -> the records of the type asked
+ *     header, question (must be ours) -> answer section into a list -> follow CNAMEs from our name -> the records of our type
  *                                        nothing there: the SOA of the authority section says how long that may be believed
  *
- * Only what is needed is read: the additional section is not looked at, nor the authority section of a positive answer. All that the answer
- * holds lives in one arena that dies with the last reference.
+ * Only what is needed is read: the additional section is not looked at, nor the authority section of a positive answer. All that
+ * the answer holds lives in one arena that dies with the last reference.
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -203,7 +203,8 @@ static int cname_follow(struct reading *r, const struct rr *list, size_t count, 
     return 0;
 }
 
-/* RFC 2308 section 5: the smaller of the SOA's TTL and its MINIMUM; without an SOA nothing is kept. False: the section is unreadable. */
+/* RFC 2308 section 5: the smaller of the SOA's TTL and its MINIMUM; without an SOA nothing is kept. False: the section is
+ * unreadable. */
 static bool negative_ttl(struct reading *r, unsigned authority, uint32_t *ttl)
 {
     uint32_t found = 0;
@@ -217,7 +218,8 @@ static bool negative_ttl(struct reading *r, unsigned authority, uint32_t *ttl)
             continue;
         }
         size_t at = x.at;
-        if (!wire_name_read(r->message, r->n, &at, &name) || !wire_name_read(r->message, r->n, &at, &name) || at + 20 != x.at + x.n) {
+        bool names = wire_name_read(r->message, r->n, &at, &name) && wire_name_read(r->message, r->n, &at, &name);
+        if (!names || at + 20 != x.at + x.n) {
             return false;
         }
         uint32_t minimum = get32(r->message + at + 16);
@@ -264,7 +266,7 @@ static enum dns_status message_read(struct reading *r, struct str name, unsigned
     char normal[254];
     struct wire_name ours, theirs;
     const uint8_t *m = r->message;
-    if (r->n < DNS_HEADER || !(m[2] & 0x80) || (m[2] & 0x78) != 0 || !dns_name_normal(name, normal)) { /* an answer to a standard query */
+    if (r->n < DNS_HEADER || !(m[2] & 0x80) || (m[2] & 0x78) != 0 || !dns_name_normal(name, normal)) { /* no answer to a query */
         return DNS_MALFORMED;
     }
     unsigned rcode = m[3] & 15, questions = get16(m + 4);

@@ -1,14 +1,16 @@
 /*
  * resolver.c - the way of one question:
  *
- *     cache? -> the same question on its way? join it -> room? -> a server -> the answer, or the next server ... -> cache, all who wait are woken
- *                                                       queue, until one comes home (full: DNS_LIMIT)
+ *     cache? -> the same question on its way? join it -> room? -> a server -> the answer, or the next server ...
+ *                                                        |                    -> cache; all who wait are woken
+ *                                                        queue, until one comes home (full: DNS_LIMIT)
  *
- * Servers: in the order given, but one that did not answer is taken last for a while. A round asks each server once; only a round in which
- * somebody did not answer at all is followed by another. What failed is kept for some seconds too, or a dead zone would cost each
- * session its whole deadline.
+ * Servers: in the order given, but one that did not answer is taken last for a while. A round asks each server once; only a
+ * round in which somebody did not answer at all is followed by another. What failed is kept for some seconds too, or a dead zone
+ * would cost each session its whole deadline.
  *
- * A question is owned by the map of those on their way, from the asking to the answer; those who wait are linked into it, and leave by themselves.
+ * A question is owned by the map of those on their way, from the asking to the answer; those who wait are linked into it, and
+ * leave by themselves.
  */
 #include <assert.h>
 #include <stdlib.h>

@@ -49,6 +49,7 @@ void wait_answered(struct dns_wait *w, struct dns_answer *a); /* takes a referen
 struct dns_answer *resolver_ask(struct resolver *r, const struct dns_key *k, struct dns_wait *w);
 void resolver_forget(struct dns_wait *w); /* w does not wait any more */
 struct loop *resolver_loop(struct resolver *r);
-struct dns_answer *resolver_status(struct resolver *r, enum dns_status status); /* one shared answer each for DNS_BADNAME, DNS_LIMIT; borrowed */
+/* One shared answer each for DNS_BADNAME and DNS_LIMIT; borrowed. */
+struct dns_answer *resolver_status(struct resolver *r, enum dns_status status);
 
 #endif

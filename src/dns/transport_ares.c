@@ -1,10 +1,11 @@
 /*
- * transport_ares.c - questions over c-ares: UDP with EDNS, TCP when an answer was truncated. One channel a server, since which server is
- * asked next is the resolver's business; each channel tries once.
+ * transport_ares.c - questions over c-ares: UDP with EDNS, TCP when an answer was truncated. One channel a server, since which
+ * server is asked next is the resolver's business; each channel tries once.
  *
- * c-ares may call back inside ares_query (a socket that cannot be had) and from inside its own processing, where asking again would be
- * recursion: so an answer is copied into its `struct asked`, and a task of ours hands it over from the wake list. A channel keeps its socket only
- * while questions are out, so that the source port changes. The tick, which runs only then, makes c-ares look at its time-outs.
+ * c-ares may call back inside ares_query (a socket that cannot be had) and from inside its own processing, where asking again
+ * would be recursion: so an answer is copied into its `struct asked`, and a task of ours hands it over from the wake list. A
+ * channel keeps its socket only while questions are out, so that the source port changes. The tick, which runs only then, makes
+ * c-ares look at its time-outs.
  */
 #include <ares.h>
 #include <assert.h>
@@ -218,7 +219,8 @@ static void open_channel(struct server *s, const struct addr_port *address, cons
     assert(failed == ARES_SUCCESS);
 }
 
-struct dns_transport *dns_transport_ares(struct loop *l, const struct addr_port *servers, size_t count, const struct resolver_settings *settings)
+struct dns_transport *dns_transport_ares(struct loop *l, const struct addr_port *servers, size_t count,
+                                         const struct resolver_settings *settings)
 {
     assert(count > 0 && settings->timeout_ms > 0);
     int failed = ares_library_init(ARES_LIB_INIT_ALL);

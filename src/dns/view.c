@@ -1,5 +1,6 @@
 /*
- * view.c - what one scope asked, with the answers pinned: a check that is run again sees what it saw before, whatever became of the cache.
+ * view.c - what one scope asked, with the answers pinned: a check that is run again sees what it saw before, whatever became of
+ * the cache.
  *
  * A scope asks a few dozen questions, so they stand in a plain list, newest first.
  */

@@ -1,8 +1,8 @@
 /*
  * loop.c - one turn of the loop: descriptors or the clock, timers, woken tasks, graveyard. See loop.h for the story.
  *
- * The wake list holds tasks by pointers inside their owners; the graveyard holds (pointer, destroyer). A simulated loop differs in one
- * place only: instead of waiting it moves the clock to the next timer, and only when nobody is awake.
+ * The wake list holds tasks by pointers inside their owners; the graveyard holds (pointer, destroyer). A simulated loop differs
+ * in one place only: instead of waiting it moves the clock to the next timer, and only when nobody is awake.
  */
 #include "postern/net/loop.h"
 

@@ -1,8 +1,9 @@
 /*
  * memory.c - a pair of streams inside one process: what one end writes the other reads. For simulation and tests, deterministic.
  *
- * Each end owns the bytes that are in flight to it. A writer that met a full window is served by a task of its own once the reader made
- * room, so nothing happens inside the reader's call. An end that was closed leaves its peer with what was in flight, then EOF.
+ * Each end owns the bytes that are in flight to it. A writer that met a full window is served by a task of its own once the
+ * reader made room, so nothing happens inside the reader's call. An end that was closed leaves its peer with what was in flight,
+ * then EOF.
  */
 #include <assert.h>
 #include <stdlib.h>

@@ -1,9 +1,10 @@
 /*
- * stream.c - what all streams share: the queue of bytes to be sent, state, waking the owner. Moving bytes is the business of the raw
- * operations (socket.c, memory.c).
+ * stream.c - what all streams share: the queue of bytes to be sent, state, waking the owner. Moving bytes is the business of the
+ * raw operations (socket.c, memory.c).
  *
- * A failed write does not kill the stream at once: a peer that says "421 ..." and closes resets us when we write, but its words are still
- * to be read. So the stream stays open for reading until the read side ends; its end is then STREAM_FAILED with the reason of the write.
+ * A failed write does not kill the stream at once: a peer that says "421 ..." and closes resets us when we write, but its words
+ * are still to be read. So the stream stays open for reading until the read side ends; its end is then STREAM_FAILED with the
+ * reason of the write.
  */
 #include "postern/net/stream.h"
 

@@ -1,9 +1,9 @@
 /*
- * stream_internal.h - the inside of a stream: raw operations below, queue and flags above. A TLS stream will be one more set of operations
- * that calls those of the stream it lies over.
+ * stream_internal.h - the inside of a stream: raw operations below, queue and flags above. A TLS stream will be one more set of
+ * operations that calls those of the stream it lies over.
  *
- * Raw operations never wake anybody and keep no bytes back. What becomes possible later is reported by whoever serves the descriptor
- * through stream_readable() and stream_writable().
+ * Raw operations never wake anybody and keep no bytes back. What becomes possible later is reported by whoever serves the
+ * descriptor through stream_readable() and stream_writable().
  */
 #ifndef NET_STREAM_INTERNAL_H
 #define NET_STREAM_INTERNAL_H
@@ -14,8 +14,8 @@
 struct stream_ops {
     /* As stream_read(); called only when `readable` or `gone` is set. Clears `readable` when nothing more is there for now. */
     ssize_t (*read)(struct stream *s, void *out, size_t n);
-    /* Also called while CONNECTING: having taken something it is OPEN. Bytes taken (0: none now; less than all: none now for the rest), or STREAM_FAILED after stream_set_error(). When it took less than all,
-     * stream_writable() will be called once there is room. */
+    /* Bytes taken (0: none now; less than all: none now for the rest), or STREAM_FAILED after stream_set_error(). When it took less than
+     * all, stream_writable() will be called once there is room. Also called while CONNECTING: having taken something it is OPEN. */
     ssize_t (*writev)(struct stream *s, const struct iovec *iov, int n);
     void (*close)(struct stream *s);   /* no event after this; descriptors are given back */
     void (*destroy)(struct stream *s); /* frees the memory; runs from the graveyard */
@@ -42,6 +42,6 @@ void stream_set_error(struct stream *s, const char *why);         /* the first r
 void stream_die(struct stream *s, const char *why);               /* DEAD, queue dropped, owner woken */
 void stream_opened(struct stream *s);                             /* CONNECTING to OPEN; sends what was queued, wakes the owner */
 void stream_readable(struct stream *s, bool gone);                /* something to read, or the peer's end */
-void stream_writable(struct stream *s);                           /* room again: sends the rest; wakes the owner when the queue is empty */
+void stream_writable(struct stream *s);            /* room again: sends the rest; wakes the owner when the queue is empty */
 
 #endif

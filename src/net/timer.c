@@ -1,6 +1,7 @@
 /*
- * timer.c - the heap of timers: a binary heap of pointers into their owners. Setting, moving and cancelling cost O(log n) and no memory
- * of their own; the owner must cancel its timer before it dies. Firing order is (time, order of setting), so a run is repeatable.
+ * timer.c - the heap of timers: a binary heap of pointers into their owners. Setting, moving and cancelling cost O(log n) and no
+ * memory of their own; the owner must cancel its timer before it dies. Firing order is (time, order of setting), so a run is
+ * repeatable.
  */
 #include "postern/net/loop.h"
 

@@ -1,12 +1,12 @@
 /*
  * watch.c - descriptors by epoll(7), and the wait itself.
  *
- * epoll directly, since an event library cannot leave out the EPOLL_CTL_DEL before a close (the kernel forgets closed descriptors by itself)
- * and folds errors into readiness: two to three system calls of a session's forty-odd.
+ * epoll directly, since an event library cannot leave out the EPOLL_CTL_DEL before a close (the kernel forgets closed
+ * descriptors by itself) and folds errors into readiness: two to three system calls of a session's forty-odd.
  *
- * The kernel is given (generation, fd), never a pointer: what it says about a descriptor that is no longer watched finds no watch, or one of
- * another generation, and is dropped. Two processes can share an open socket (a listener inherited from a supervisor), so that closing
- * it here does not end the kernel's interest; such an event without a watch is taken off.
+ * The kernel is given (generation, fd), never a pointer: what it says about a descriptor that is no longer watched finds no
+ * watch, or one of another generation, and is dropped. Two processes can share an open socket (a listener inherited from a
+ * supervisor), so that closing it here does not end the kernel's interest; such an event without a watch is taken off.
  */
 #include "postern/net/watch.h"
 

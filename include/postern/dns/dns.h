@@ -1,8 +1,8 @@
 /*
  * dns.h - questions and answers as values, and the parser of answer bytes (RFC 1035, 2181, 2308, 3596).
  *
- * Every byte of an answer is hostile: compression loops, lengths past the end, wrong questions, counts that lie. A message that cannot be
- * read is an answer with status DNS_MALFORMED (treated as a server failure, never cached).
+ * Every byte of an answer is hostile: compression loops, lengths past the end, wrong questions, counts that lie. A message that
+ * cannot be read is an answer with status DNS_MALFORMED (treated as a server failure, never cached).
  */
 #ifndef POSTERN_DNS_DNS_H
 #define POSTERN_DNS_DNS_H
@@ -52,7 +52,8 @@ void dns_answer_unref(struct dns_answer **a);
 
 /* Lower-cases, drops one trailing dot, checks labels: false when it cannot be asked. out holds up to 254 bytes with NUL. */
 bool dns_name_normal(struct str name, char out[254]);
-/* Builds an answer message (simulation, tests): rcode, records of one type given as text ("192.0.2.1", "10 mx.example", "\"text\""). */
+/* Builds an answer message (simulation, tests): rcode, records of one type given as text ("192.0.2.1", "10 mx.example",
+ * "\"text\""). */
 struct dns_build { struct buf out; unsigned answers; };
 void dns_build_begin(struct dns_build *b, struct str name, unsigned type, unsigned rcode);
 bool dns_build_record(struct dns_build *b, struct str owner, unsigned type, uint32_t ttl, struct str text); /* false: text unreadable */

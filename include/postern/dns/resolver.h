@@ -1,10 +1,13 @@
 /*
- * resolver.h - asking: cache, identical questions once, cap on what is in flight, several servers with failover; and the view of one session.
+ * resolver.h - asking: cache, identical questions once, cap on what is in flight, several servers with failover; and the view of
+ * one session.
  *
- *     check --> dns_view_get(view, name, type) --> resolver (cache? in flight? queue) --> transport (c-ares, or simulation) --> answer bytes
+ *     check --> dns_view_get(view, name, type) --> resolver (cache? in flight? queue) --> transport (c-ares, or simulation) -->
+ *     answer bytes
  *
- * A view remembers what one scope asked and pins the answers, so that a check that is run again sees the same. When an answer comes, the
- * view's task is woken: nothing else happens in the callback. Freeing a view forgets its interest; the question goes on and fills the cache.
+ * A view remembers what one scope asked and pins the answers, so that a check that is run again sees the same. When an answer
+ * comes, the view's task is woken: nothing else happens in the callback. Freeing a view forgets its interest; the question goes
+ * on and fills the cache.
  */
 #ifndef POSTERN_DNS_RESOLVER_H
 #define POSTERN_DNS_RESOLVER_H
@@ -32,12 +35,14 @@ struct resolver_settings {
 };
 
 /* c-ares over the loop; servers as ADDR:PORT. One channel a server, so that failover is ours. */
-struct dns_transport *dns_transport_ares(struct loop *l, const struct addr_port *servers, size_t count, const struct resolver_settings *settings);
+struct dns_transport *dns_transport_ares(struct loop *l, const struct addr_port *servers, size_t count,
+                                         const struct resolver_settings *settings);
 /* The nameservers of a resolv.conf (port 53); false when it cannot be read or names none. Appends at most 8 to out. */
 bool dns_resolv_conf(const char *path, struct addr_port out[8], size_t *count);
 
 struct resolver;
-struct resolver *resolver_new(struct loop *l, struct dns_transport *transport, const struct resolver_settings *settings); /* takes the transport */
+/* Takes the transport. */
+struct resolver *resolver_new(struct loop *l, struct dns_transport *transport, const struct resolver_settings *settings);
 void resolver_free(struct resolver **r); /* all views must be gone */
 size_t resolver_in_flight(const struct resolver *r);
 /* Cached, not yet expired answer with a new reference; or NULL. For counters and tests. */
@@ -47,8 +52,8 @@ struct dns_view;
 /* `budget` is the number of questions that one session may still ask (shared by its views, decremented here); NULL: unlimited. */
 struct dns_view *dns_view_new(struct resolver *r, struct task *owner, unsigned *budget);
 void dns_view_free(struct dns_view **v);
-/* The answer (borrowed: lives as long as the view), or NULL: not yet, the question is remembered and was started, the owner will be woken.
- * A bad name or a used-up budget answers at once. Names are normalised here. */
+/* The answer (borrowed: lives as long as the view), or NULL: not yet, the question is remembered and was started, the owner will
+ * be woken. A bad name or a used-up budget answers at once. Names are normalised here. */
 const struct dns_answer *dns_view_get(struct dns_view *v, struct str name, unsigned type);
 size_t dns_view_waiting(const struct dns_view *v); /* questions without an answer */
 /* Whom to wake from now on (a record that outlives its session). */

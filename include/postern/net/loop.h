@@ -1,10 +1,10 @@
 /*
  * loop.h - the event loop: a wake list, a timer heap of ours, a graveyard; epoll only tells which descriptors are ready.
  *
- * One turn: wait for descriptors (real loop) or move the clock to the next timer (simulated loop); callbacks only mark and wake; then due
- * timers fire (they too only wake or do a few instructions); then the woken tasks run, in the order they were woken, until the list is empty
- * (bounded per turn so that descriptors are not starved); then the graveyard is emptied. So nothing is freed while it may be on the stack,
- * and nobody calls back before it returned. The clock is read once a turn.
+ * One turn: wait for descriptors (real loop) or move the clock to the next timer (simulated loop); callbacks only mark and wake;
+ * then due timers fire (they too only wake or do a few instructions); then the woken tasks run, in the order they were woken,
+ * until the list is empty (bounded per turn so that descriptors are not starved); then the graveyard is emptied. So nothing is
+ * freed while it may be on the stack, and nobody calls back before it returned. The clock is read once a turn.
  *
  * A simulated loop has no descriptors: time moves only when nothing else is left to do.
  */

@@ -1,10 +1,11 @@
 /*
- * stream.h - a connection of bytes with one owner: plain socket, memory pair (simulation, tests); TLS goes over the same raw operations later.
+ * stream.h - a connection of bytes with one owner: plain socket, memory pair (simulation, tests); TLS goes over the same raw
+ * operations later.
  *
- * The owner is a task: it is woken when bytes can be read, when queued bytes have left, when a connect finished or failed, when the peer
- * closed. It then asks; nothing is pushed. Reading goes into the caller's memory, so an idle stream holds no buffer. READ interest stays armed.
- * Writing: stream_put() queues, stream_flush() writes at once what the peer takes and waits for the rest by itself (and wakes the owner
- * when the queue became empty). The session puts all replies of one run and flushes once.
+ * The owner is a task: it is woken when bytes can be read, when queued bytes have left, when a connect finished or failed, when
+ * the peer closed. It then asks; nothing is pushed. Reading goes into the caller's memory, so an idle stream holds no buffer.
+ * READ interest stays armed. Writing: stream_put() queues, stream_flush() writes at once what the peer takes and waits for the
+ * rest by itself (and wakes the owner when the queue became empty). The session puts all replies of one run and flushes once.
  */
 #ifndef POSTERN_NET_STREAM_H
 #define POSTERN_NET_STREAM_H
@@ -18,7 +19,8 @@
 struct stream;
 
 enum { STREAM_AGAIN = 0, STREAM_EOF = -1, STREAM_FAILED = -2 };
-/* A connection that was made may still count as CONNECTING until the peer's first bytes came or ours were taken, for 300 ms at most: saves a wait. */
+/* A connection that was made may still count as CONNECTING until the peer's first bytes came or ours were taken, for 300 ms at
+ * most: saves a wait. */
 enum stream_state { STREAM_CONNECTING, STREAM_OPEN, STREAM_DEAD };
 
 enum stream_state stream_state(const struct stream *s);
@@ -28,32 +30,37 @@ void stream_set_owner(struct stream *s, struct task *owner); /* wakes it when so
  * After a short read no second system call is made: the next call answers AGAIN until the loop says ready again. */
 ssize_t stream_read(struct stream *s, void *out, size_t n);
 void stream_put(struct stream *s, const void *bytes, size_t n);
-/* Gives `n` slices after what is queued, without copying what the peer takes at once; the rest is copied to the queue. One system call. */
+/* Gives `n` slices after what is queued, without copying what the peer takes at once; the rest is copied to the queue. One
+ * system call. */
 void stream_put_iov(struct stream *s, const struct iovec *iov, int n);
 enum flush { FLUSH_DONE, FLUSH_NOT_YET, FLUSH_FAILED };
 enum flush stream_flush(struct stream *s);
 size_t stream_queued(const struct stream *s); /* bytes not yet taken by the kernel */
 /* The peer has closed or reset, seen without reading (EPOLLRDHUP or a failed write); bytes may still be readable. */
 bool stream_peer_gone(const struct stream *s);
-/* A failed write loses the queue; what the peer said before can still be read, and reading then ends in STREAM_FAILED. An owner that leaves
- * bytes unread is not woken for them again: it comes back by itself (stream_set_owner tells it too). */
+/* A failed write loses the queue; what the peer said before can still be read, and reading then ends in STREAM_FAILED. An owner
+ * that leaves bytes unread is not woken for them again: it comes back by itself (stream_set_owner tells it too). */
 /* Closes and buries it; bytes queued and not yet flushed are tried once more, then dropped. Owner will not be woken any more. */
 void stream_close(struct loop *l, struct stream **s);
 
 /* --- plain sockets --- */
 struct stream *stream_from_socket(struct loop *l, int fd, struct task *owner); /* takes fd: connected, TCP_NODELAY set by it */
-struct stream *stream_accepted(struct loop *l, int fd, struct task *owner);    /* the same for a descriptor from a listener, which has TCP_NODELAY already */
+/* The same for a descriptor from a listener, which has TCP_NODELAY already. */
+struct stream *stream_accepted(struct loop *l, int fd, struct task *owner);
 
-/* --- memory: both ends live in one loop. What one end writes the other reads, with a window (bytes in flight) that can be set small. --- */
+/* --- memory: both ends live in one loop. What one end writes the other reads, with a window (bytes in flight) that can be set
+ * small. --- */
 struct memory_pair_options {
     size_t window;      /* 0: 64 KB; how much may be unread before the writer is told "not now" (short writes come from this) */
     size_t read_limit;  /* 0: none; bytes that one stream_read gives at most (1: byte at a time) */
     bool connecting;    /* end a starts CONNECTING (end b may already write): see stream_memory_connected */
 };
 void stream_memory_pair(struct loop *l, const struct memory_pair_options *options, struct stream **a, struct stream **b);
-void stream_memory_break(struct stream *s, bool reset); /* from now on reads give EOF (after what is in flight), or FAILED at once when reset; the other end likewise */
-void stream_memory_connected(struct stream *s);         /* CONNECTING to OPEN; a refusal is stream_memory_break while it is CONNECTING */
-struct stream *stream_dead(struct loop *l, const char *reason, struct task *owner); /* dead from the start; reason is static text */
+/* From now on reads give EOF (after what is in flight), or FAILED at once when reset; the other end likewise. */
+void stream_memory_break(struct stream *s, bool reset);
+void stream_memory_connected(struct stream *s); /* CONNECTING to OPEN; a refusal is stream_memory_break while it is CONNECTING */
+/* Dead from the start; reason is static text. */
+struct stream *stream_dead(struct loop *l, const char *reason, struct task *owner);
 void stream_memory_half_close(struct stream *s);        /* the other end reads EOF; this one can still read */
 
 #endif

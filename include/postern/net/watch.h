@@ -1,8 +1,10 @@
 /*
- * watch.h - one descriptor that the loop watches (real loops only): what the streams, the listeners and the DNS transport stand on.
+ * watch.h - one descriptor that the loop watches (real loops only): what the streams, the listeners and the DNS transport stand
+ * on.
  *
- * Embedded in its owner. ready() runs from the loop, marks and wakes, and does no other work; it may stop or change any watch, its own too.
- * Starting and changing are told to the kernel before the loop waits again: a watch that comes and goes within one turn costs nothing.
+ * Embedded in its owner. ready() runs from the loop, marks and wakes, and does no other work; it may stop or change any watch,
+ * its own too. Starting and changing are told to the kernel before the loop waits again: a watch that comes and goes within one
+ * turn costs nothing.
  */
 #ifndef POSTERN_NET_WATCH_H
 #define POSTERN_NET_WATCH_H
@@ -28,6 +30,6 @@ struct watch { /* zeroed plus `ready` set is ready */
 
 void watch_start(struct loop *l, struct watch *w, int fd, unsigned interest);
 void watch_change(struct loop *l, struct watch *w, unsigned interest); /* 0: not any more, while the descriptor stays open */
-void watch_stop(struct loop *l, struct watch *w);                      /* right before its fd is closed: costs nothing; also when it is not watched */
+void watch_stop(struct loop *l, struct watch *w); /* right before its fd is closed: costs nothing; also when it is not watched */
 
 #endif

@@ -1,4 +1,5 @@
-/* The c-ares transport and the resolver over it, against small name servers of our own on loopback: UDP and TCP, honest and otherwise. */
+/* The c-ares transport and the resolver over it, against small name servers of our own on loopback: UDP and TCP, honest and
+ * otherwise. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>

@@ -51,7 +51,8 @@ static void fake_destroy(struct dns_transport *t)
 }
 
 static const struct resolver_settings usual = {
-    .timeout_ms = 1000, .tries = 2, .in_flight = 100, .queue = 100, .cache_bytes = 1 << 20, .ttl_max = 3600, .negative_ttl_max = 600};
+    .timeout_ms = 1000, .tries = 2, .in_flight = 100, .queue = 100, .cache_bytes = 1 << 20,
+    .ttl_max = 3600, .negative_ttl_max = 600};
 
 static void open_resolver(size_t servers, struct resolver_settings settings)
 {
@@ -155,7 +156,8 @@ Test(resolver, b_ttl)
         bool record;
         uint32_t ttl;
         uint64_t kept_s; /* 0: not at all */
-    } cases[] = {{0, true, 60, 60}, {0, true, 100000, 3600}, {0, true, 0, 0}, {3, false, 60, 60}, {3, false, 100000, 600}, {0, false, 5, 5}};
+    } cases[] = {{0, true, 60, 60}, {0, true, 100000, 3600}, {0, true, 0, 0}, {3, false, 60, 60},
+                 {3, false, 100000, 600}, {0, false, 5, 5}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         open_resolver(1, usual);
         cr_assert_eq(ask_once("x.example"), -1);

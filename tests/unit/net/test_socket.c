@@ -1,4 +1,5 @@
-/* Streams over real sockets on loopback, and listeners. Ports are chosen by the system; nothing sleeps: the loop is run until it is so. */
+/* Streams over real sockets on loopback, and listeners. Ports are chosen by the system; nothing sleeps: the loop is run until it
+ * is so. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -432,7 +433,8 @@ Test(listener, b_one_family_alone)
 
 Test(listener, c_bad_places)
 {
-    static const char *const bad[] = {"", "25", "*", "*:", "*:70000", "host.example:25", "1.2.3.4", "[::1]", "[::1:25", "::1:x", "*:25x", "203.0.113.1:1"};
+    static const char *const bad[] = {"", "25", "*", "*:", "*:70000", "host.example:25", "1.2.3.4", "[::1]",
+                                      "[::1:25", "::1:x", "*:25x", "203.0.113.1:1"};
     l = loop_new();
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char *error = NULL;
