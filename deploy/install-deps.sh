@@ -9,7 +9,7 @@
 #   test        quickstart, and Criterion, clang (libFuzzer), ccache, Python 3
 set -eu
 
-build=(gcc libc6-dev cmake ninja-build pkg-config libevent-dev libc-ares-dev)
+build=(gcc libc6-dev cmake ninja-build pkg-config libevent-dev libc-ares-dev libidn2-dev libspf2-dev)
 quickstart=(postfix rbldnsd nsd unbound swaks iproute2 procps)
 test=(libcriterion-dev clang libclang-rt-dev ccache python3 util-linux git)
 
