@@ -201,7 +201,7 @@ Test(facts, a_deadline_word_is_a_value)
 {
     struct chain c;
     chain_init(&c);
-    struct fact_info info = {.name = STR("spf"), .type = FACT_WORD, .stage = STAGE_MAIL, .values = STR("pass fail temperror"),
+    struct fact_info info = {.name = STR("demo"), .type = FACT_WORD, .stage = STAGE_MAIL, .values = STR("pass fail temperror"),
                              .deadline = STR("temperror")};
     int id = schema_declare(c.schema, &info);
     facts_set_deadline(&c.message, id);
