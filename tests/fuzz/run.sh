@@ -3,7 +3,7 @@
 #
 #   tests/fuzz/run.sh [--seconds N] [--jobs N] [--build DIR] [TARGET...]      TARGET: command, reply, ...; all without one
 #
-# Inputs begin at tests/fuzz/seeds/TARGET (the session target also at tests/sessions); what libFuzzer adds is kept in DIR/corpus/TARGET for
+# Inputs begin at tests/fuzz/seeds/TARGET (session and policy also at transcripts and policies); what libFuzzer adds is kept in DIR/corpus/TARGET for
 # the next run. What it finds is in DIR/findings/TARGET-*: `DIR/tests/fuzz_TARGET FILE` shows it again; put the file among the seeds when it is
 # mended. Ends with "N passed, N failed".
 set -u
@@ -43,7 +43,12 @@ fuzz() { # TARGET
     local name=$1 log=$build/logs/$1.log seeds=() dictionary=()
     local corpus=$build/corpus/$name
     mkdir -p "$corpus"
-    for folder in "$root/tests/fuzz/seeds/$name" "$([ "$name" = session ] && echo "$root/tests/sessions")"; do
+    local folders=("$root/tests/fuzz/seeds/$name")
+    case $name in
+        session) folders+=("$root/tests/sessions") ;;
+        policy) folders+=("$root/policy" "$root/tests/policy") ;;
+    esac
+    for folder in "${folders[@]}"; do
         [ -d "$folder" ] && seeds+=("$folder")
     done
     [ -f "$root/tests/fuzz/seeds/$name.dict" ] && dictionary=("-dict=$root/tests/fuzz/seeds/$name.dict")

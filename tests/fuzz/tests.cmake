@@ -25,8 +25,10 @@ foreach(source IN LISTS fuzz_sources)
   endif()
   target_sources(${target} PRIVATE ${CMAKE_CURRENT_LIST_DIR}/replay_main.c)
   set(seeds ${CMAKE_CURRENT_LIST_DIR}/seeds/${name})
-  if(name STREQUAL "session")
+  if(name STREQUAL "session") # what others wrote in the target's own language
     list(APPEND seeds ${CMAKE_SOURCE_DIR}/tests/sessions)
+  elseif(name STREQUAL "policy")
+    list(APPEND seeds ${CMAKE_SOURCE_DIR}/policy ${CMAKE_SOURCE_DIR}/tests/policy)
   endif()
   add_test(NAME fuzz-seeds/${name} COMMAND ${target} ${seeds})
   set_tests_properties(fuzz-seeds/${name} PROPERTIES TIMEOUT 120 FAIL_REGULAR_EXPRESSION "${SANITIZER_WORDS}" LABELS seeds

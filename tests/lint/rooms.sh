@@ -20,6 +20,7 @@ BEGIN {
     library["spf2/"] = "libspf2 spf2"
     library["opendkim/"] = library["dkim.h"] = "opendkim"
     library["sqlite3"] = "sqlite3"
+    library["idn2.h"] = "libidn2"
     library["systemd/"] = "libsystemd"
 
     standard = " assert ctype dirent endian errno fcntl float getopt grp inttypes iso646 limits locale malloc math netdb poll pthread pwd sched " \
