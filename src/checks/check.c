@@ -49,6 +49,13 @@ static const uint8_t made_by[FACT_COUNT] = {
     [FACT_MSG_SIZE] = CHECK_CONTENT + 1,
     [FACT_MSG_RECEIVED] = CHECK_CONTENT + 1,
     [FACT_MSG_LONGEST_LINE] = CHECK_CONTENT + 1,
+    [FACT_FROM_DOMAIN] = CHECK_FROM + 1,
+    [FACT_FROM_ERROR] = CHECK_FROM + 1,
+    [FACT_DMARC] = CHECK_DMARC + 1,
+    [FACT_DMARC_POLICY] = CHECK_DMARC + 1,
+    [FACT_DMARC_DOMAIN] = CHECK_DMARC + 1,
+    [FACT_DMARC_ALIGNED] = CHECK_DMARC + 1,
+    [FACT_DMARC_TEST] = CHECK_DMARC + 1,
 };
 
 enum check_id check_of_fact(const struct policy *p, int fact, uint16_t *instance)

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "content_taps.h"
 #include "internal.h"
 
 static struct path path_copy(struct arena *arena, const struct path *p)
@@ -65,6 +66,7 @@ void scope_unref(struct scope **scope)
     *scope = NULL;
     while (s && --s->references == 0) {
         struct scope *parent = s->parent;
+        content_free(s);
         dns_view_free(&s->dns);
         store_view_free(&s->store);
         facts_clear(&s->facts);

@@ -258,6 +258,7 @@ static void tear_down(struct explain *e)
         loop_free(&e->loop);
     policy_unref(&e->policy);
     settings_clear(&e->settings);
+    buf_free(&e->content);
     arena_clear(&e->arena);
 }
 

@@ -62,6 +62,7 @@ struct explain {
     struct subject subjects[STAGE_COUNT]; /* what is given; recipients have theirs below */
     bool given[STAGE_COUNT];
     enum stage deepest;              /* last stage with input */
+    struct buf content;              /* the message, in wire form */
     bool nul_byte;                   /* of the message */
     struct assumption assumptions[EXPLAIN_MANY];
     size_t assumption_count;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "explain.h"
+#include "postern/checks/content.h"
 #include "postern/mail/header.h"
 #include "postern/smtp/data.h"
 
@@ -50,12 +51,22 @@ static void unix_to_crlf(struct buf *octets)
     *octets = out;
 }
 
+static void read_content(struct header_reader *header, struct str wire, struct mail_tap *taps)
+{
+    struct buf kept = {0};
+    header_begin(header, 0, NULL, 0, taps);
+    header_feed(header, wire, &kept);
+    header_end(header, &kept);
+    header_clear(header);
+    buf_free(&kept);
+}
+
 /* The same road that a client's message takes: dots stuffed, read until the dot, its header read. */
 static void measure(struct explain *e, struct str octets)
 {
     struct data_reader reader = {0};
     struct header_reader header;
-    struct buf wire = {0}, content = {0}, kept = {0};
+    struct buf wire = {0}, content = {0};
     bool at_line_start = true;
     data_stuff(octets, &at_line_start, &wire);
     if (!str_ends_nocase(octets, STR("\r\n")) && octets.n > 0)
@@ -63,16 +74,12 @@ static void measure(struct explain *e, struct str octets)
     buf_cstr(&wire, ".\r\n");
     struct str in = buf_view(&wire);
     data_read(&reader, &in, &content);
-    header_begin(&header, 0, NULL, 0, NULL);
-    header_feed(&header, buf_view(&content), &kept);
-    header_end(&header, &kept);
+    read_content(&header, buf_view(&content), NULL);
     e->subjects[STAGE_DATA].content = (struct content){.size = reader.size, .longest_line = reader.longest_line,
                                                        .received = header.received, .bare_newline = reader.bare_cr + reader.bare_lf > 0};
     e->nul_byte = reader.nul > 0;
-    header_clear(&header);
+    e->content = content;
     buf_free(&wire);
-    buf_free(&content);
-    buf_free(&kept);
 }
 
 bool explain_read_message(struct explain *e, const char **error)
@@ -138,6 +145,16 @@ static struct scope *open_scope(struct explain *e, enum stage stage, struct scop
     return s;
 }
 
+/* The message, through the checks that read it. */
+static void flow(struct explain *e, struct scope *s)
+{
+    struct header_reader header;
+    struct mail_tap *taps = content_taps(s);
+    if (taps)
+        read_content(&header, buf_view(&e->content), taps);
+    content_ended(s, &e->subjects[STAGE_DATA].content);
+}
+
 static void open_all(struct explain *e)
 {
     struct scope *parent = NULL;
@@ -160,6 +177,7 @@ static void open_all(struct explain *e)
     if (e->given[STAGE_DATA]) {
         e->scopes[STAGE_DATA] = open_scope(e, STAGE_DATA, parent, &e->subjects[STAGE_DATA]);
         decide_open_all(e->scopes[STAGE_DATA]);
+        flow(e, e->scopes[STAGE_DATA]);
     }
 }
 
@@ -188,7 +206,8 @@ static struct scope *leaf(const struct explain *e, size_t i)
 
 static uint64_t longest_deadline(const struct settings *s)
 {
-    const uint64_t all[] = {s->fcrdns_deadline, s->helo_deadline, s->dnsbl_deadline, s->sender_deadline, s->store_deadline};
+    const uint64_t all[] = {s->fcrdns_deadline, s->helo_deadline, s->dnsbl_deadline, s->sender_deadline, s->spf_deadline, s->dmarc_deadline,
+                            s->store_deadline};
     uint64_t longest = 0;
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         longest = all[i] > longest ? all[i] : longest;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "postern/checks/content.h"
 #include "session.h"
 
 void content_free(struct message **cp)
@@ -162,6 +163,7 @@ static void open_data(struct session *s)
                                           .bare_newline = c->data.bare_cr + c->data.bare_lf > 0}};
     t->scopes[STAGE_DATA] = scope_new(&s->proxy->world, s->policy, STAGE_DATA, t->scopes[STAGE_MAIL], &subject, &s->task,
                                       &s->dns_budget, s->start_ms);
+    content_ended(t->scopes[STAGE_DATA], &subject.content);
     facts_set_text(&t->scopes[STAGE_DATA]->facts, FACT_CLASS, t->class);
     stages_snapshot(s, &t->scopes[STAGE_DATA]->facts);
     stages_open(s, t->scopes[STAGE_DATA]);

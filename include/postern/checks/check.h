@@ -80,6 +80,7 @@ struct scope {
     unsigned budget;            /* of the outermost scope: what was left when the session's was last seen; the views count on this one */
     struct check_run *runs;     /* in the arena; only checks that were started */
     size_t run_count, run_cap;
+    struct content_state *content; /* stage data: content.h; in the arena */
     struct fact_bits needed;    /* facts that somebody asked for so far */
     bool touch;                 /* store operations may write (the applied policy of a live session) */
 };

@@ -1,6 +1,7 @@
 /*
  * mail.*, rcpt.*, msg.*, client.*: what the commands and the message itself say.
  */
+#include "postern/checks/content.h"
 #include "world.h"
 
 static const struct {
@@ -77,6 +78,8 @@ Test(envelope, content)
     world_open(&w, "stage connect\n");
     struct scope *mail = world_path(&w, STAGE_MAIL, world_helo(&w, world_connect(&w, "203.0.113.9"), "x"), "<a@b.example>");
     struct scope *s = world_scope(&w, STAGE_DATA, mail, &subject);
+    cr_assert_eq(check_step(s, check_start(s, CHECK_CONTENT, 0)), CHECK_NOT_YET);
+    content_ended(s, &subject.content);
     scope_unref(&mail);
     world_run(&w, s, CHECK_CONTENT, 0);
     cr_assert_eq(facts_get(&s->facts, FACT_MSG_SIZE)->v.number, 5000000000);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "postern/checks/content.h"
 #include "postern/decide/decide.h"
 #include "postern/decide/record.h"
 
@@ -255,6 +256,7 @@ static inline struct scope *world_data(struct world *w, uint64_t size)
 {
     struct subject subject = {.content = {.size = size, .longest_line = 78}};
     w->scopes[STAGE_DATA] = world_scope(w, STAGE_DATA, w->scopes[STAGE_MAIL], &subject);
+    content_ended(w->scopes[STAGE_DATA], &subject.content);
     world_snapshots(w->scopes[STAGE_DATA]);
     return w->scopes[STAGE_DATA];
 }
