@@ -23,6 +23,7 @@ struct backend_conn {
     bool connecting, reacting, mail;
     unsigned recipients;         /* accepted in this transaction */
     struct buf in, content;
+    struct buf announced;        /* the EHLO reply */
     /* the reaction under way */
     enum backend_moment moment;
     struct str answer;
@@ -33,17 +34,13 @@ struct backend_conn {
 
 /* --- which reaction ----------------------------------------------------------------------------------------------------------- */
 
-static bool announces(const struct sim_backend *b, const char *keyword)
+/* Did this connection's EHLO reply list it? What was really said counts, whoever wrote it. */
+static bool announces(const struct backend_conn *c, const char *keyword)
 {
-    static const char *const usual[] = {"PIPELINING", "SIZE", "8BITMIME", "ENHANCEDSTATUSCODES"};
-    struct str word = str_of(keyword);
-    for (size_t i = 0; !b->keywords && i < sizeof usual / sizeof *usual; i++) {
-        if (str_eq(word, str_of(usual[i])))
-            return true;
-    }
-    for (size_t i = 0; b->keywords && i < b->keyword_count; i++) {
-        struct str rest = b->keywords[i], first;
-        if (word_take(&rest, &first) && str_eq_nocase(first, word))
+    struct str rest = buf_view(&c->announced), line, first;
+    while (str_split(&rest, '\n', &line)) {
+        struct str text = str_sub(line, 4, line.n > 0 && line.p[line.n - 1] == '\r' ? line.n - 1 : line.n);
+        if (word_take(&text, &first) && str_eq_nocase(first, str_of(keyword)))
             return true;
     }
     return false;
@@ -110,27 +107,25 @@ static void conn_free(struct backend_conn *c)
         c->next->link = c->link;
     buf_free(&c->in);
     buf_free(&c->content);
+    buf_free(&c->announced);
     buf_free(&c->answer_memory);
     free(c);
 }
 
-/* The code of one whole reply; 0 when a reader could not be sure of it. */
+/* The code of the first reply in these bytes; 0 when it is not whole, or a reader could not be sure of it. */
 static unsigned answer_code(struct str s)
 {
     unsigned code = 0;
-    struct str line;
-    bool last = false;
-    if (s.n == 0 || s.p[s.n - 1] != '\n')
-        return 0;
-    s.n--;
-    while (!last && str_split(&s, '\n', &line)) {
+    for (size_t at = 0, end; (end = str_find(s, '\n', at)) < s.n; at = end + 1) {
+        struct str line = str_sub(s, at, end);
         uint64_t digits;
-        if (!str_to_u64(str_sub(line, 0, 3), 999, &digits) || line.n < 3 || (code && code != digits))
+        if (line.n < 3 || !str_to_u64(str_sub(line, 0, 3), 999, &digits) || (code && code != digits))
             return 0;
         code = (unsigned)digits;
-        last = line.n == 3 || line.p[3] != '-';
+        if (line.n == 3 || line.p[3] != '-')
+            return code;
     }
-    return last ? code : 0;
+    return 0;
 }
 
 static void state_after(struct backend_conn *c, unsigned code)
@@ -156,6 +151,10 @@ static void state_after(struct backend_conn *c, unsigned code)
     case MOMENT_EHLO:
     case MOMENT_HELO:
     case MOMENT_RSET:
+        if (c->moment == MOMENT_EHLO || c->moment == MOMENT_HELO)
+            buf_clear(&c->announced);
+        if (c->moment == MOMENT_EHLO && ok)
+            buf_str(&c->announced, c->answer);
         c->mail = false;
         c->recipients = 0;
         break;
@@ -239,7 +238,7 @@ static void judge_parameters(struct backend_conn *c, struct str line)
     struct str rest = str_sub(line, str_find(line, '>', 0) + 1, line.n), word;
     while (word_take(&rest, &word)) {
         for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
-            if (str_starts_nocase(word, str_of(needs[i].keyword)) && !announces(c->backend, needs[i].extension))
+            if (str_starts_nocase(word, str_of(needs[i].keyword)) && !announces(c, needs[i].extension))
                 ledger_violation(&c->backend->world->ledger, "a backend without %s got %.*s", needs[i].extension, STR_ARG(line));
         }
     }
@@ -248,7 +247,7 @@ static void judge_parameters(struct backend_conn *c, struct str line)
 static void judge_command(struct backend_conn *c, struct str line, enum backend_moment moment)
 {
     struct ledger *l = &c->backend->world->ledger;
-    bool utf8 = announces(c->backend, "SMTPUTF8");
+    bool utf8 = announces(c, "SMTPUTF8");
     for (size_t i = 0; i < line.n; i++) {
         unsigned char byte = (unsigned char)line.p[i];
         if (byte < 32 || byte == 127 || (byte > 127 && !utf8))
@@ -259,7 +258,7 @@ static void judge_command(struct backend_conn *c, struct str line, enum backend_
     if (moment == MOMENT_OTHER && !str_starts_nocase(line, STR("XCLIENT ")) && !str_eq_nocase(line, STR("STARTTLS")))
         ledger_violation(l, "a backend got a line that is no command: %.*s", (int)(line.n < 60 ? line.n : 60), line.p);
     bool ends_group = moment == MOMENT_EHLO || moment == MOMENT_HELO || moment == MOMENT_DATA || moment == MOMENT_QUIT;
-    if (c->in.n > 0 && (ends_group || !announces(c->backend, "PIPELINING")))
+    if (c->in.n > 0 && (ends_group || !announces(c, "PIPELINING")))
         ledger_violation(l, "a backend got more behind %.*s without having been waited for", (int)(line.n < 60 ? line.n : 60), line.p);
     if (moment == MOMENT_MAIL || moment == MOMENT_RCPT)
         judge_parameters(c, line);
