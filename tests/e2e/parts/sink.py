@@ -43,12 +43,16 @@ class Sink:
             except OSError:
                 return
             with self.lock:
+                if not self.open:
+                    connection.close()
+                    return
                 self.connections.add(connection)
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
     def close(self):
         """Gone: no listener, and every connection cut."""
-        self.open = False
+        with self.lock:
+            self.open = False
         try:
             self.listener.shutdown(socket.SHUT_RDWR)
         except OSError:
