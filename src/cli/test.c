@@ -11,6 +11,7 @@ int command_test(struct cli_args *a)
     while ((option = cli_next(a)) != CLI_OPERANDS) {
         switch (option) {
         case OPTION_TEST_SWEEP: options.sweep = true; break;
+        case OPTION_TEST_COVERAGE: options.coverage = true; break;
         case OPTION_TEST_VERBOSE: options.verbose = true; break;
         case OPTION_TEST_ONLY: options.only = a->value; break;
         default: return a->status;

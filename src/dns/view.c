@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "resolver_internal.h"
+#include "postern/base/counters.h"
 
 struct dns_view {
     struct resolver *resolver;
@@ -77,6 +78,7 @@ const struct dns_answer *dns_view_get(struct dns_view *v, struct str name, unsig
     struct dns_answer *known;
     if (v->budget && *v->budget == 0) {
         known = resolver_status(v->resolver, DNS_LIMIT);
+        count(COUNTER_DNS_REFUSED);
     } else {
         if (v->budget) {
             --*v->budget; /* also for what the cache knows: what a session may ask does not depend on others */

@@ -4,6 +4,7 @@
 #include "postern/sim/runner.h"
 
 #include "cases.h"
+#include "coverage.h"
 #include "sweep.h"
 
 #include <dirent.h>
@@ -18,6 +19,7 @@ int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 
 struct runner {
     struct sim_options options;
+    struct coverage coverage;
     size_t passed, failed, runs;
     bool leaked; /* found once; the same would be found again and again */
 };
@@ -61,7 +63,7 @@ static void print_diags(struct runner *r, struct diags *diags)
 static void run_transcript(struct runner *r, struct source *source)
 {
     struct diags diags = {0};
-    struct sweep_totals totals = {0};
+    struct sweep_totals totals = {.coverage = &r->coverage};
     struct script *script = script_parse(source, &diags); /* takes the source */
     if (!script) {
         r->failed++;
@@ -161,6 +163,7 @@ int sim_run(const struct sim_options *options, char *const *paths, size_t count)
         fprintf(r.options.out, "no transcript and no case found\n");
     if (r.options.sweep)
         fprintf(r.options.out, "%zu runs\n", r.runs);
+    size_t missing = r.options.coverage ? coverage_report(&r.coverage, r.options.out) : 0;
     fprintf(r.options.out, "%zu passed, %zu failed\n", r.passed, r.failed);
-    return r.failed == 0 && r.passed > 0 ? 0 : 1;
+    return r.failed == 0 && r.passed > 0 && missing == 0 ? 0 : 1;
 }

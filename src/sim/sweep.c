@@ -5,6 +5,7 @@
 #include "sweep.h"
 
 #include "postern/base/codec.h"
+#include "coverage.h"
 #include "run.h"
 
 #include <fcntl.h>
@@ -106,9 +107,12 @@ static bool run_plain(struct sweep *s)
     int before = lowest_free_fd();
     s->totals->present = "plain";
     s->totals->runs++;
+    coverage_begin();
     alarm(WATCHDOG_S);
     run_script(&r, s->script, &none);
     alarm(0);
+    if (s->totals->coverage)
+        coverage_add(s->totals->coverage);
     if (lowest_free_fd() != before)
         fail(&r, "a descriptor was left open");
     s->plain = r.world.tally;

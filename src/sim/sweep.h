@@ -10,9 +10,12 @@
 #include "postern/sim/runner.h"
 #include "script.h"
 
+struct coverage;
+
 struct sweep_totals {
     size_t runs, failed;
     const char *present; /* name of the perturbation under way, for a watchdog */
+    struct coverage *coverage; /* what the plain run caused is added here; NULL: nobody asks */
 };
 
 /* The plain run first; it alone when options->sweep is not set. True: all as it should be. Failures go to options->out. */

@@ -34,6 +34,8 @@ const char *const verb_help[VERB_COUNT] = {
 #undef VERB
 };
 
+uint64_t verb_uses[VERB_COUNT];
+
 bool verb_ends_group(enum verb v)
 {
     return v < VERB_COUNT && verb_rows[v].group_end;
@@ -218,6 +220,8 @@ bool command_parse(struct str line, struct arena *arena, struct command *out, st
     out->verb_text = str_sub(line, 0, end);
     out->argument = str_trim(str_sub(line, end, line.n));
     out->verb = verb_find(out->verb_text);
+    if (out->verb < VERB_COUNT)
+        verb_uses[out->verb]++;
 
     bool path = out->verb < VERB_COUNT && verb_rows[out->verb].argument == ARGUMENT_PATH;
     if (has_control(line) || (!path && has_8bit(line))) /* RFC 5321 2.4: 8-bit needs an extension, controls never come */

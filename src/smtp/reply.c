@@ -27,6 +27,8 @@ static const struct reply_row {
 #undef REPLY
 };
 
+uint64_t reply_uses[REPLY_COUNT];
+
 const char *reply_name(enum reply_id id)
 {
     assert((unsigned)id < REPLY_COUNT);
@@ -89,6 +91,7 @@ struct reply reply_make(struct arena *arena, enum reply_id id, struct str value)
     const struct reply_row *row = &reply_rows[id];
     const char *hole = strstr(row->text, "%s");
 
+    reply_uses[id]++;
     if (!hole)
         return reply_of(arena, row->code, row->enhanced, str_of(row->text));
     struct buf text = {0};

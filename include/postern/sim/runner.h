@@ -15,6 +15,7 @@
 
 struct sim_options { /* {0} is a plain run */
     bool sweep;       /* --sweep: each transcript also perturbed; the invariants of a safe proxy are asserted */
+    bool coverage;    /* --coverage: say which replies, commands and counters no transcript caused; 1 when there are any */
     bool verbose;     /* --verbose: a line for each file or case that passed too, and for a failure all that was said */
     const char *only; /* --only GLOB: names of cases or perturbations to run ("dns *"); NULL: all */
     FILE *out;        /* NULL: stdout */
@@ -22,7 +23,7 @@ struct sim_options { /* {0} is a plain run */
 
 /*
  * Runs files and, recursively and in the order of their names, what directories hold of *.transcript and *.cases. Prints each failure and a
- * last line "N passed, N failed". The result is the exit status: 0 all passed (and something ran), 1 something failed or could not be read.
+ * last line "N passed, N failed" (with coverage, above it what was never caused). The result is the exit status: 0 all passed (and something ran), 1 something failed or could not be read.
  * Random numbers, log, spool and counters of the process are taken over while it runs and given back.
  */
 int sim_run(const struct sim_options *options, char *const *paths, size_t count);

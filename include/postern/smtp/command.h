@@ -17,6 +17,7 @@ enum verb {
 
 extern const char *const verb_names[VERB_COUNT];
 extern const char *const verb_help[VERB_COUNT];
+extern uint64_t verb_uses[VERB_COUNT]; /* how often each was parsed, well or ill */
 bool verb_ends_group(enum verb v); /* RFC 2920 3.1; unknown verbs do not */
 bool verb_served(enum verb v);
 

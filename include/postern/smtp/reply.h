@@ -35,6 +35,7 @@ struct reply reply_of(struct arena *arena, unsigned code, const char *enhanced, 
 bool enhanced_parse(struct str s, struct enhanced *out); /* whole slice */
 const char *enhanced_format(struct enhanced e, char out[16]);
 const char *reply_name(enum reply_id id);
+extern uint64_t reply_uses[REPLY_COUNT]; /* how often each was made: whoever tests asks what was never said */
 
 /* Appends the reply in wire form. with_enhanced is false before EHLO/HELO's own reply and for the greeting (RFC 2034 4); codes 2xx 4xx 5xx
  * without an enhanced code then get x.0.0. suffix (may be empty) is put at the end of the last line, in brackets, when it is a refusal: the id. */
