@@ -79,7 +79,7 @@ enum content_flow content_tap_of(const struct scope *s, enum check_id check, str
     return *tap ? CONTENT_TAPPED : CONTENT_MISSED;
 }
 
-void content_free(struct scope *s)
+void content_taps_free(struct scope *s)
 {
     for (size_t i = 0; s->content && i < TAPS; i++)
         if (s->content->taps[i] && content_checks[i].end)

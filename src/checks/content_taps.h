@@ -17,6 +17,6 @@ enum content_flow {
     CONTENT_MISSED   /* the message was read without this check, or was never there */
 };
 enum content_flow content_tap_of(const struct scope *s, enum check_id check, struct mail_tap **tap);
-void content_free(struct scope *s); /* with the scope */
+void content_taps_free(struct scope *s); /* with the scope */
 
 #endif

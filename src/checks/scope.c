@@ -66,7 +66,7 @@ void scope_unref(struct scope **scope)
     *scope = NULL;
     while (s && --s->references == 0) {
         struct scope *parent = s->parent;
-        content_free(s);
+        content_taps_free(s);
         dns_view_free(&s->dns);
         store_view_free(&s->store);
         facts_clear(&s->facts);
