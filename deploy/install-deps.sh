@@ -11,7 +11,7 @@ set -eu
 
 build=(gcc libc6-dev cmake ninja-build pkg-config libevent-dev libc-ares-dev libidn2-dev libspf2-dev)
 quickstart=(postfix rbldnsd nsd unbound swaks iproute2 procps)
-test=(libcriterion-dev clang libclang-rt-dev ccache python3 util-linux git)
+test=(libcriterion-dev clang libclang-rt-dev ccache python3 python3-spf util-linux git)
 
 # Servers among them: PACKAGE=UNIT,UNIT...
 services=(postfix=postfix rbldnsd=rbldnsd nsd=nsd unbound=unbound,unbound-resolvconf)

@@ -13,7 +13,7 @@
  *   - names that DNS cannot be asked for (4.8: undefined): nothing matches; include and redirect: permerror, as for any domain without a record;
  *   - a void lookup is a term whose query found nothing; mx counts when none of its hosts has an address (4.6.4 speaks of terms);
  *   - %{p} is no term: it is looked up once for each domain, bounded like ptr, and counts for no limit;
- *   - mx: a host that matches decides, even if another's addresses could not be had (the order of equal preferences is accident).
+ *   - mx: among hosts of equal preference one that matches comes before one whose addresses cannot be had (their order is accident).
  */
 #include <assert.h>
 #include <stdio.h>
@@ -240,34 +240,49 @@ static enum spf_reply match_address(struct evaluation *e, const struct question 
     return q->kind == SPF_KIND_EXISTS || is_address_of(a, &e->in->client, q->bits) ? SPF_YES : SPF_NO;
 }
 
-/* The addresses of the hosts of an mx. All are asked for before anything is concluded, and a match is a match whatever became of the others. */
+/* Best preference of the hosts of an mx that ...; above 65535: none does. */
+struct hosts { uint32_t match, trouble, unknown; bool with_address; const struct dns_answer *error; };
+enum { NO_HOST = 65536 };
+
+static void better(uint32_t *best, uint32_t preference)
+{
+    if (preference < *best)
+        *best = preference;
+}
+
+static void look_at_host(struct evaluation *e, const struct question *q, const struct dns_record *mx, struct hosts *h)
+{
+    struct str name = mx->name;
+
+    if (!spf_target_name(&name))
+        return; /* RFC 7505: the null MX, among others */
+    const struct dns_answer *a = ask(e, name, address_type(e));
+    if (!a) {
+        better(&h->unknown, mx->preference);
+    } else if (dns_failed(a->status)) {
+        if (mx->preference < h->trouble)
+            h->error = a;
+        better(&h->trouble, mx->preference);
+    } else if (is_address_of(a, &e->in->client, q->bits)) {
+        better(&h->match, mx->preference);
+    }
+    h->with_address |= a && a->status == DNS_OK;
+}
+
+/* The hosts of an mx, in order of preference: the first that matches, or whose addresses cannot be had, decides (5.4). All are asked for at once. */
 static enum spf_reply match_hosts(struct evaluation *e, const struct question *q, const struct dns_answer *mx)
 {
-    const struct dns_answer *trouble = NULL;
-    unsigned unknown = 0, with_address = 0;
-    bool match = false;
+    struct hosts h = {NO_HOST, NO_HOST, NO_HOST, false, NULL};
 
-    for (size_t i = 0; i < mx->count; i++) {
-        struct str host = mx->records[i].name;
-        if (!spf_target_name(&host))
-            continue; /* RFC 7505: the null MX, among others */
-        const struct dns_answer *a = ask(e, host, address_type(e));
-        if (!a) {
-            unknown++;
-            continue;
-        }
-        if (dns_failed(a->status))
-            trouble = a;
-        with_address += a->status == DNS_OK;
-        match |= is_address_of(a, &e->in->client, q->bits);
-    }
-    if (match)
+    for (size_t i = 0; i < mx->count; i++)
+        look_at_host(e, q, &mx->records[i], &h);
+    if (h.match < NO_HOST && h.match <= h.trouble && h.match <= h.unknown)
         return SPF_YES;
-    if (unknown)
+    if (h.unknown <= h.match && h.unknown <= h.trouble && h.unknown < NO_HOST)
         return missing(e);
-    if (trouble)
-        return failed(e, trouble, q);
-    return with_address ? SPF_NO : found_nothing(e, q);
+    if (h.trouble < NO_HOST)
+        return failed(e, h.error, q);
+    return h.with_address ? SPF_NO : found_nothing(e, q);
 }
 
 /* mx (5.4); 4.6.4: more than ten names are a permerror. */
