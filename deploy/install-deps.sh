@@ -9,12 +9,12 @@
 #   test        quickstart, and Criterion, clang (libFuzzer), ccache, Python 3
 set -eu
 
-build=(gcc libc6-dev cmake ninja-build pkg-config libevent-dev libc-ares-dev libidn2-dev libspf2-dev)
+build=(gcc libc6-dev cmake ninja-build pkg-config libc-ares-dev libssl-dev libidn2-dev libspf2-dev libsqlite3-dev libhiredis-dev)
 quickstart=(postfix rbldnsd nsd unbound swaks iproute2 procps)
-test=(libcriterion-dev clang libclang-rt-dev ccache python3 python3-spf util-linux git)
+test=(libcriterion-dev clang libclang-rt-dev ccache python3 python3-spf util-linux git redis-server)
 
 # Servers among them: PACKAGE=UNIT,UNIT...
-services=(postfix=postfix rbldnsd=rbldnsd nsd=nsd unbound=unbound,unbound-resolvconf)
+services=(postfix=postfix rbldnsd=rbldnsd nsd=nsd unbound=unbound,unbound-resolvconf redis-server=redis-server)
 
 case "${1:-build}" in
     build) wanted=("${build[@]}") ;;

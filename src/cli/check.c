@@ -10,6 +10,7 @@
 
 #include "cli.h"
 #include "postern/ops/config.h"
+#include "postern/store/open.h"
 
 static int print_settings(bool markdown)
 {
@@ -30,6 +31,10 @@ static void expect_access(struct diags *diags, const char *path, int mode, const
 static void check_places(const struct settings *s, struct diags *diags)
 {
     expect_access(diags, s->spool_directory.p, W_OK | X_OK, "cannot write to the spool directory"); /* texts of settings end in NUL */
+    char *error = NULL;
+    if (!store_settings_good(s, &error))
+        diag_add(diags, DIAG_ERROR, (struct span){0}, NULL, "%s", error);
+    free(error);
     if (s->journal.n == 0)
         return;
     if (access(s->journal.p, F_OK) == 0) {

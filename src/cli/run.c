@@ -1,7 +1,7 @@
 /*
  * run.c - `postern run`: the proxy with the real world in its hands: loop, sockets, DNS, store, journal, log; and what signals ask of it.
  *
- *     HUP        the policy is read again (one with errors is logged, the one that runs stays); the journal is reopened
+ *     HUP        policy and certificates are read again (what has errors is logged, what runs stays); the journal is reopened
  *     USR1       counters to the log
  *     TERM, INT  listeners close, idle clients are told 421, transactions finish, at most drain-time; a second one stops at once
  *
@@ -17,11 +17,13 @@
 #include "postern/base/counters.h"
 #include "postern/base/log.h"
 #include "postern/checks/dnsbl.h"
+#include "postern/net/tls.h"
 #include "postern/ops/config.h"
 #include "postern/ops/journal.h"
 #include "postern/session/proxy.h"
+#include "postern/store/open.h"
 
-enum { LOG_FLUSH_MS = 100, STORE_ENTRIES_MAX = 1000000, SIGNALS = 5 };
+enum { LOG_FLUSH_MS = 100, SIGNALS = 5 };
 
 struct running {
     struct settings settings;
@@ -33,6 +35,7 @@ struct running {
     struct list_health *health;
     struct journal *journal;
     struct proxy *proxy;
+    struct tls_context *tls;
     struct listener **listeners;
     size_t listener_count;
     struct signal_watch *signals[SIGNALS];
@@ -87,10 +90,54 @@ static void log_counters(const struct running *r)
 
 /* ---- connections ---- */
 
+/* The end of the connection on our side: a system call more, made only when a backend is told. */
+static struct addr_port local_address(int fd)
+{
+    struct sockaddr_storage at;
+    socklen_t n = sizeof at;
+    struct addr_port local = {0};
+    if (getsockname(fd, (struct sockaddr *)&at, &n) == 0)
+        addr_from_sockaddr((struct sockaddr *)&at, &local);
+    return local;
+}
+
 static void accepted(void *context, struct listener *from, int fd, const struct addr_port *peer)
 {
     struct running *r = context;
-    proxy_accept(r->proxy, stream_accepted(r->loop, fd, NULL), peer, listener_name(from));
+    struct arrival arrival = {.peer = *peer};
+    for (size_t i = 0; i < r->listener_count; i++)
+        if (r->listeners[i] == from)
+            arrival.listener = &r->settings.listen[i];
+    if (proxy_wants_local(r->proxy))
+        arrival.local = local_address(fd);
+    proxy_accept(r->proxy, stream_accepted(r->loop, fd, NULL), &arrival);
+}
+
+/* ---- certificates ---- */
+
+/* The certificates as the files are now: at the start, and again at HUP (renewal), when those that run stay if the new ones are no good. */
+static bool load_certificates(struct running *r, char **error)
+{
+    *error = NULL;
+    size_t n = r->settings.certificate_count;
+    if (n == 0)
+        return true;
+    struct tls_certificate *list = xcalloc(n, sizeof *list);
+    struct arena names = {0};
+    for (size_t i = 0; i < n; i++) {
+        list[i].file = arena_cstr(&names, r->settings.certificates[i].file);
+        list[i].key_file = arena_cstr(&names, r->settings.certificates[i].key_file);
+    }
+    struct tls_server_options options = {.certificates = list, .count = n, .now_ms = loop_wall(r->loop), .tickets_of = r->tls};
+    struct tls_context *fresh = tls_context_server(&options, error);
+    arena_clear(&names);
+    free(list);
+    if (!fresh)
+        return false;
+    tls_context_free(&r->tls);
+    r->tls = fresh;
+    proxy_set_tls(r->proxy, fresh);
+    return true;
 }
 
 static bool open_listeners(struct running *r, const struct cli_args *a)
@@ -98,7 +145,7 @@ static bool open_listeners(struct running *r, const struct cli_args *a)
     r->listeners = xcalloc(r->settings.listen_count, sizeof *r->listeners);
     for (size_t i = 0; i < r->settings.listen_count; i++) {
         char *error = NULL;
-        struct listener *x = listener_open(r->loop, r->settings.listen[i], accepted, r, &error);
+        struct listener *x = listener_open(r->loop, r->settings.listen[i].address, accepted, r, &error);
         if (!x) {
             cli_failed(a, "%s", error);
             free(error);
@@ -146,8 +193,12 @@ static void reload(struct running *r)
 {
     struct diags diags = {0};
     struct policy *fresh = load_policy(&r->settings, &diags);
+    char *error = NULL;
     if (r->journal)
         journal_reopen(r->journal);
+    if (!load_certificates(r, &error))
+        log_note(LOG_ERROR_, "certificate-error", "%s; those that run stay", error);
+    free(error);
     if (!fresh) {
         log_diags(LOG_ERROR_, "policy-error", &diags);
         log_note(LOG_ERROR_, "reload-failed", "the policy has errors; the one that runs stays");
@@ -259,13 +310,23 @@ static bool set_up(struct running *r, const struct cli_args *a)
     }
     r->network = network_real(r->loop);
     r->resolver = load_resolver(r->loop, &r->settings, servers, load_servers(&r->settings, servers));
-    r->store = store_memory(r->loop, STORE_ENTRIES_MAX);
+    r->store = store_open(r->loop, r->network, &r->settings, &error);
+    if (!r->store) {
+        cli_failed(a, "%s", error);
+        free(error);
+        return false;
+    }
     r->health = list_health_new(r->loop, r->resolver);
     struct proxy_parts parts = {
         .loop = r->loop, .network = r->network, .settings = &r->settings, .resolver = r->resolver, .store = r->store, .health = r->health,
         .journal = r->journal ? journal_line : NULL, .journal_context = r->journal,
     };
     r->proxy = proxy_new(&parts, r->policy);
+    if (!load_certificates(r, &error)) {
+        cli_failed(a, "%s", error);
+        free(error);
+        return false;
+    }
     return open_listeners(r, a);
 }
 
@@ -285,6 +346,7 @@ static void tear_down(struct running *r)
     timer_cancel(r->loop, &r->give_up);
     timer_cancel(r->loop, &r->flush_log);
     proxy_free(&r->proxy);
+    tls_context_free(&r->tls);
     loop_turn(r->loop, false); /* the last words of what was closed, and the graveyard */
     list_health_free(&r->health);
     store_free(&r->store);

@@ -1,9 +1,9 @@
 /*
  * network.c - the real network: connecting and listening.
  *
- * A listener takes one connection each time the kernel says that there is one; while it is said turn after turn (a burst) it takes twice
- * as many each turn, so that neither a lone client costs a useless accept nor a burst a turn each. TCP_NODELAY is set on the listening
- * socket: accepted ones inherit it.
+ * A listener takes one connection each time the kernel says that there is one; while it is said turn after turn (a burst) it
+ * takes twice as many each turn, so that neither a lone client costs a useless accept nor a burst a turn each. TCP_NODELAY is
+ * set on the listening socket: accepted ones inherit it.
  */
 #include "postern/net/network.h"
 
@@ -25,10 +25,16 @@ static struct stream *real_connect(struct network *n, const struct addr_port *to
     return socket_connect(n->loop, to, owner);
 }
 
+static struct stream *real_connect_unix(struct network *n, struct str path, struct task *owner)
+{
+    return socket_connect_unix(n->loop, path, owner);
+}
+
 struct network *network_real(struct loop *l)
 {
     struct network *n = xcalloc(1, sizeof *n);
     n->connect = real_connect;
+    n->connect_unix = real_connect_unix;
     n->loop = l;
     return n;
 }

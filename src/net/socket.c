@@ -3,10 +3,11 @@
  *
  *     opened      one epoll_ctl: edge-triggered READ and the peer's end; READ is never disarmed, and an owner that does not read
  *                 (back-pressure) costs nothing, since an edge is told once
- *     reading     one recv; a short read means empty, so there is no second one to see EAGAIN. After the peer's end (gone) a read goes on to EOF
+ *     reading     one recv; a short read means empty, so there is no second one to see EAGAIN. After the peer's end a read goes on to EOF
  *     writing     tried at once; only when the kernel takes less is WRITE armed, once for the stream's life
- *     connecting  the servers we connect to speak first, so their first bytes say that we are connected and no wait is spent on it. WRITE is
- *                 asked for when the owner has something to say, or when nothing came for a while. An error has its reason in SO_ERROR
+ *     connecting  the servers we connect to speak first, so their first bytes say that we are connected and no wait is spent on it.
+ *                 WRITE is asked for when the owner has something to say, or when nothing came for a while. An error has its reason
+ *                 in SO_ERROR
  *     closing     close alone: the kernel takes a closed descriptor off by itself
  */
 #include "socket.h"
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "postern/net/watch.h"
@@ -104,7 +106,7 @@ static void socket_close(struct stream *s)
     watch_stop(s->loop, &x->watch);
     timer_cancel(s->loop, &x->look);
     if (s->readable && !s->end_read && s->state == STREAM_OPEN && !s->write_failed) {
-        /* Closing with unread bytes resets the connection, and a reset may overtake our last reply: read them away, as far as they came. */
+        /* Closing with unread bytes resets the connection, and a reset may overtake our last reply: read away what came. */
         ssize_t dropped = recv(x->watch.fd, NULL, 1 << 20, MSG_TRUNC | MSG_DONTWAIT);
         (void)dropped;
     }
@@ -189,18 +191,17 @@ struct stream *stream_from_socket(struct loop *l, int fd, struct task *owner)
     return stream_accepted(l, fd, owner);
 }
 
-struct stream *socket_connect(struct loop *l, const struct addr_port *to, struct task *owner)
+static struct stream *connect_to(struct loop *l, const struct sockaddr *address, socklen_t size, struct task *owner)
 {
     struct socket_stream *x = socket_new(l, owner, STREAM_CONNECTING);
-    struct sockaddr_storage address;
-    socklen_t size = addr_to_sockaddr(to, &address);
-    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         stream_die(&x->s, reason(errno));
         return &x->s;
     }
-    no_delay(fd);
-    if (connect(fd, (struct sockaddr *)&address, size) < 0 && errno != EINPROGRESS) {
+    if (address->sa_family != AF_UNIX)
+        no_delay(fd);
+    if (connect(fd, address, size) < 0 && errno != EINPROGRESS) { /* a Unix socket whose queue is full says EAGAIN: as good as refused */
         stream_die(&x->s, reason(errno));
         close(fd);
         return &x->s;
@@ -208,4 +209,20 @@ struct stream *socket_connect(struct loop *l, const struct addr_port *to, struct
     watch_start(l, &x->watch, fd, OPEN_INTEREST);
     timer_set_in(l, &x->look, LOOK_FOR_WRITE_MS);
     return &x->s;
+}
+
+struct stream *socket_connect(struct loop *l, const struct addr_port *to, struct task *owner)
+{
+    struct sockaddr_storage address;
+    socklen_t size = addr_to_sockaddr(to, &address);
+    return connect_to(l, (struct sockaddr *)&address, size, owner);
+}
+
+struct stream *socket_connect_unix(struct loop *l, struct str path, struct task *owner)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (path.n >= sizeof address.sun_path)
+        return stream_dead(l, "the path of the socket is too long", owner);
+    memcpy(address.sun_path, path.p, path.n);
+    return connect_to(l, (struct sockaddr *)&address, sizeof address, owner);
 }

@@ -1,5 +1,6 @@
 /*
- * failing.c - a store that is down, or slow, for simulation: each operation answers after a delay, with an error or with nothing found.
+ * failing.c - a store that is down, or slow, for simulation: each operation answers after a delay, with an error or with
+ * nothing found.
  */
 #include <stdlib.h>
 

@@ -1,22 +1,29 @@
 /*
- * memory.c - the store that forgets when the process ends. Two kinds of rows in one map: marks, and greylist rows (which PASSED makes known).
+ * memory.c - the store that forgets when the process ends: two maps of rows.
  *
- * An operation is carried out when it is started, in one piece; its result waits in a queue and is told from the loop, so that nobody is called
- * back before start returned. Rows expire logically: one whose time is past is as if it were not there, and is dropped when room is needed.
+ * An operation is carried out when it is started, in one piece; its result waits in a queue and is told from the loop, so that
+ * nobody is called back before start returned. Rows expire logically: one whose time is past is as if it were not there, and is
+ * dropped when room is needed.
+ *
+ * Greylist rows that never passed, and rates, are what a flood of strangers makes; they lie in a map of their own (`strangers`)
+ * and are the first to go when the store is full, so that a million of them do not push out who is known (`known`). Within a
+ * map the oldest goes first.
  */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "operate.h"
 #include "postern/base/map.h"
-#include "postern/store/store.h"
 
-struct row {
-    uint64_t first_seen_ms, expires_ms;
-    bool known;
+struct stored { /* a value of the maps */
+    struct store_row row;
+    struct rate rate[]; /* one for a row of the table of rates, none for others */
 };
 
 struct store_request {
     struct store_result result;
+    struct page *page; /* NULL: the operation has none */
     store_done done;
     void *context;
     struct store_request *next, **place; /* in the queue of results; place points at what points at it */
@@ -24,13 +31,204 @@ struct store_request {
 
 struct memory {
     struct store store;
-    struct map *rows;
+    struct rows rows;
+    struct map *strangers, *known;
     size_t max;
+    size_t rulings;          /* rows of that table */
     size_t inserts;          /* since the last sweep */
     uint64_t soonest_expiry; /* no row expires before */
     struct task task;
     struct store_request *first, **last;
 };
+
+#define OWNER_OF(pointer, member) ((struct memory *)(void *)((char *)(pointer) - offsetof(struct memory, member)))
+
+/* --- rows
+ * ---------------------------------------------------------------------------------------------------------------------- */
+
+static struct str key_of(struct buf *room, enum store_table table, struct str key)
+{
+    buf_char(room, (char)('a' + table));
+    buf_str(room, key);
+    return buf_view(room);
+}
+
+static size_t total(const struct memory *m)
+{
+    return map_count(m->strangers) + map_count(m->known);
+}
+
+static const struct stored *find(struct memory *m, enum store_table table, struct str key)
+{
+    struct buf room = {0};
+    struct str whole = key_of(&room, table, key);
+    const struct stored *found = map_get(m->strangers, whole);
+    if (!found)
+        found = map_get(m->known, whole);
+    buf_free(&room);
+    return found;
+}
+
+static void drop(struct memory *m, struct map *map, struct str whole)
+{
+    struct stored *s = map_remove(map, whole);
+    if (s && whole.p[0] == 'a' + STORE_TABLE_RULINGS)
+        m->rulings--;
+    free(s);
+}
+
+static bool remove_row(struct rows *r, enum store_table table, struct str key)
+{
+    struct memory *m = OWNER_OF(r, rows);
+    struct buf room = {0};
+    struct str whole = key_of(&room, table, key);
+    bool ruling = table == STORE_TABLE_RULINGS && find(m, table, key);
+    free(map_remove(m->strangers, whole));
+    free(map_remove(m->known, whole));
+    m->rulings -= ruling;
+    buf_free(&room);
+    return true;
+}
+
+static void sweep(struct memory *m, struct map *map, uint64_t now_ms)
+{
+    size_t cursor = 0;
+    struct str key;
+    void *value;
+    while (map_next(map, &cursor, &key, &value)) {
+        struct stored *s = value;
+        if (now_ms >= s->row.expires_ms) {
+            char *whole = xstrndup(key.p, key.n);
+            drop(m, map, (struct str){whole, key.n});
+            free(whole);
+        } else if (s->row.expires_ms < m->soonest_expiry) {
+            m->soonest_expiry = s->row.expires_ms;
+        }
+    }
+}
+
+/* Drops what has expired; when it was swept a short while ago, or nothing has, the oldest row goes. */
+static void make_room(struct memory *m, uint64_t now_ms)
+{
+    if (total(m) < m->max)
+        return;
+    if (now_ms >= m->soonest_expiry && m->inserts >= m->max / 16) {
+        m->soonest_expiry = UINT64_MAX;
+        m->inserts = 0;
+        sweep(m, m->strangers, now_ms);
+        sweep(m, m->known, now_ms);
+    }
+    struct map *from = map_count(m->strangers) ? m->strangers : m->known;
+    size_t cursor = 0;
+    struct str key;
+    if (total(m) >= m->max && map_next(from, &cursor, &key, NULL)) {
+        char *whole = xstrndup(key.p, key.n);
+        drop(m, from, (struct str){whole, key.n});
+        free(whole);
+    }
+}
+
+/* Puts a row as the youngest one; takes the value. */
+static void put_value(struct memory *m, enum store_table table, struct str key, struct stored *value, uint64_t now_ms)
+{
+    struct buf room = {0};
+    struct str whole = key_of(&room, table, key);
+    bool stranger = table == STORE_TABLE_RATES || (table == STORE_TABLE_GREYLIST && value->row.passed == 0);
+    remove_row(&m->rows, table, key);
+    make_room(m, now_ms);
+    m->inserts++;
+    if (value->row.expires_ms < m->soonest_expiry)
+        m->soonest_expiry = value->row.expires_ms;
+    map_put(stranger ? m->strangers : m->known, whole, value);
+    m->rulings += table == STORE_TABLE_RULINGS;
+    buf_free(&room);
+}
+
+static enum got get_row(struct rows *r, enum store_table table, struct str key, struct store_row *out)
+{
+    const struct stored *s = find(OWNER_OF(r, rows), table, key);
+    if (!s)
+        return GOT_NOTHING;
+    *out = s->row;
+    return GOT_ROW;
+}
+
+static bool put_row(struct rows *r, enum store_table table, struct str key, const struct store_row *row, uint64_t now_ms)
+{
+    struct stored *s = xmalloc(sizeof *s);
+    s->row = *row;
+    put_value(OWNER_OF(r, rows), table, key, s, now_ms);
+    return true;
+}
+
+static enum got get_rate(struct rows *r, struct str key, struct rate *out)
+{
+    const struct stored *s = find(OWNER_OF(r, rows), STORE_TABLE_RATES, key);
+    if (!s)
+        return GOT_NOTHING;
+    *out = s->rate[0];
+    return GOT_ROW;
+}
+
+static bool put_rate(struct rows *r, struct str key, const struct rate *rate, uint64_t now_ms)
+{
+    struct stored *s = xmalloc(sizeof *s + sizeof *rate);
+    s->row = store_rate_row(rate);
+    s->rate[0] = *rate;
+    put_value(OWNER_OF(r, rows), STORE_TABLE_RATES, key, s, now_ms);
+    return true;
+}
+
+static bool has_rulings(struct rows *r)
+{
+    return OWNER_OF(r, rows)->rulings > 0;
+}
+
+/* --- walking: the smallest `limit` keys behind `after`, found by looking at all
+ * ---------------------------------------------------- */
+
+struct found {
+    struct str key; /* in the map, without the letter of its table */
+    const struct stored *value;
+};
+
+static void gather(struct map *map, char letter, struct str prefix, struct str after, unsigned limit, struct found *list, size_t *count)
+{
+    size_t cursor = 0;
+    struct str whole;
+    void *value;
+    while (map_next(map, &cursor, &whole, &value)) {
+        struct str key = str_sub(whole, 1, whole.n);
+        if (whole.p[0] != letter || !str_starts(key, prefix) || (after.p && str_cmp(key, after) <= 0))
+            continue;
+        size_t at = *count;
+        while (at > 0 && str_cmp(list[at - 1].key, key) > 0)
+            at--;
+        if (at == limit)
+            continue;
+        if (*count < limit)
+            ++*count;
+        memmove(&list[at + 1], &list[at], (*count - at - 1) * sizeof *list);
+        list[at] = (struct found){key, value};
+    }
+}
+
+static bool walk(struct rows *r, enum store_table table, struct str prefix, struct str after, unsigned limit, struct page *page)
+{
+    struct memory *m = OWNER_OF(r, rows);
+    struct found list[STORE_PAGE_MAX];
+    size_t count = 0;
+    gather(m->strangers, (char)('a' + table), prefix, after, limit, list, &count);
+    gather(m->known, (char)('a' + table), prefix, after, limit, list, &count);
+    for (size_t i = 0; i < count; i++)
+        page_add(page, list[i].key, &list[i].value->row);
+    return true;
+}
+
+static const struct rows_ops memory_rows = {get_row, put_row, get_rate, put_rate, remove_row, has_rulings, walk};
+
+/* --- requests
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static struct memory *memory_of(struct store *s)
 {
@@ -46,93 +244,33 @@ static void dequeue(struct memory *m, struct store_request *r)
         m->last = r->place;
 }
 
+static void free_request(struct store_request *r)
+{
+    page_free(&r->page);
+    free(r);
+}
+
 static void tell(struct task *t)
 {
-    struct memory *m = (struct memory *)((char *)t - offsetof(struct memory, task));
+    struct memory *m = OWNER_OF(t, task);
 
     while (m->first) {
         struct store_request *r = m->first;
         dequeue(m, r);
         r->done(r->context, &r->result);
-        free(r);
+        free_request(r);
     }
-}
-
-/* Drops what has expired; when the map is swept too often for that, or nothing has, the oldest row goes. */
-static void make_room(struct memory *m, uint64_t now_ms)
-{
-    size_t cursor = 0;
-    struct str key;
-    void *value;
-
-    if (map_count(m->rows) < m->max)
-        return;
-    if (now_ms >= m->soonest_expiry && m->inserts >= m->max / 16) {
-        m->soonest_expiry = UINT64_MAX;
-        m->inserts = 0;
-        while (map_next(m->rows, &cursor, &key, &value)) {
-            struct row *row = value;
-            if (now_ms >= row->expires_ms)
-                free(map_remove(m->rows, key));
-            else if (row->expires_ms < m->soonest_expiry)
-                m->soonest_expiry = row->expires_ms;
-        }
-    }
-    cursor = 0;
-    if (map_count(m->rows) >= m->max && map_next(m->rows, &cursor, &key, &value))
-        free(map_remove(m->rows, key));
-}
-
-/* Puts a row as the youngest one. */
-static void put(struct memory *m, struct str key, const struct row *row, uint64_t now_ms)
-{
-    struct row *copy = xmalloc(sizeof *copy);
-
-    *copy = *row;
-    free(map_remove(m->rows, key));
-    make_room(m, now_ms);
-    m->inserts++;
-    if (row->expires_ms < m->soonest_expiry)
-        m->soonest_expiry = row->expires_ms;
-    map_put(m->rows, key, copy);
-}
-
-static struct store_result carry_out(struct memory *m, const struct store_operation *op, struct str key)
-{
-    const struct row *row = map_get(m->rows, key);
-    uint64_t expires_ms = op->ttl_ms > UINT64_MAX - op->now_ms ? UINT64_MAX : op->now_ms + op->ttl_ms;
-    struct store_result result = {0};
-
-    if (row && op->now_ms >= row->expires_ms)
-        row = NULL;
-    struct row next = row ? *row : (struct row){.first_seen_ms = op->now_ms, .expires_ms = expires_ms};
-    result.found = row != NULL;
-    if (op->mode == STORE_TOUCH) {
-        if (op->kind != STORE_GREYLIST)
-            next.expires_ms = expires_ms;
-        if (op->kind == STORE_PASSED)
-            next.known = true;
-        if (!row || op->kind != STORE_GREYLIST)
-            put(m, key, &next, op->now_ms);
-    }
-    if (row || op->mode == STORE_TOUCH) {
-        result.first_seen_ms = next.first_seen_ms;
-        result.known = next.known;
-    }
-    return result;
 }
 
 static struct store_request *memory_start(struct store *s, const struct store_operation *op, store_done done, void *context)
 {
     struct memory *m = memory_of(s);
     struct store_request *r = xcalloc(1, sizeof *r);
-    struct buf key = {0};
+    struct store_operation *copy = store_operation_copy(op);
 
-    assert(op->key.n <= STORE_KEY_MAX);
-    buf_char(&key, op->kind == STORE_MARK ? 'm' : 'g');
-    buf_str(&key, op->key);
-    *r = (struct store_request){.result = carry_out(m, op, buf_view(&key)), .done = done, .context = context, .place = m->last};
-    buf_free(&key);
+    *r = (struct store_request){.page = store_is_paged(op->kind) ? page_new() : NULL, .done = done, .context = context, .place = m->last};
+    store_operate(&m->rows, copy, &r->result, r->page);
+    free(copy);
     *m->last = r;
     m->last = &r->next;
     loop_wake(s->loop, &m->task);
@@ -142,7 +280,7 @@ static struct store_request *memory_start(struct store *s, const struct store_op
 static void memory_cancel(struct store *s, struct store_request *request)
 {
     dequeue(memory_of(s), request);
-    free(request);
+    free_request(request);
 }
 
 static void memory_destroy(struct store *s)
@@ -152,7 +290,8 @@ static void memory_destroy(struct store *s)
     while (m->first)
         memory_cancel(s, m->first);
     loop_unwake(s->loop, &m->task);
-    map_free(&m->rows, free);
+    map_free(&m->strangers, free);
+    map_free(&m->known, free);
     free(m);
 }
 
@@ -162,8 +301,8 @@ struct store *store_memory(struct loop *l, size_t max_entries)
     struct memory *m = xcalloc(1, sizeof *m);
 
     assert(max_entries > 0);
-    *m = (struct memory){.store = {.ops = &ops, .loop = l}, .rows = map_new(), .max = max_entries, .soonest_expiry = UINT64_MAX,
-                         .task = {.run = tell}};
+    *m = (struct memory){.store = {.ops = &ops, .loop = l}, .rows = {&memory_rows}, .strangers = map_new(), .known = map_new(),
+                         .max = max_entries, .soonest_expiry = UINT64_MAX, .task = {.run = tell}};
     m->last = &m->first;
     return &m->store;
 }

@@ -1,5 +1,6 @@
 /*
- * store.c - what all stores have in common: records that nobody waits for, and saying that a store is failing without flooding the log.
+ * store.c - what all stores have in common: records that nobody waits for, and saying that a store is failing without flooding
+ * the log.
  */
 #include "postern/base/counters.h"
 #include "postern/base/log.h"

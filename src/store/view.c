@@ -1,6 +1,7 @@
 /*
- * view.c - what one scope asked the store. Each operation is started once and its result kept, so that a check that is run again sees the
- * same. An answer stores the result and wakes the owner; nothing else happens in the callback. Freeing the view cancels what is under way.
+ * view.c - what one scope asked the store. Each operation is started once and its result kept, so that a check that is run
+ * again sees the same. An answer stores the result and wakes the owner; nothing else happens in the callback. Freeing the view
+ * cancels what is under way.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -67,6 +68,7 @@ const struct store_result *store_view_get(struct store_view *v, const struct sto
 {
     struct asked *a;
 
+    assert(op->kind < STORE_SHOW);
     for (a = v->asked; a; a = a->next)
         if (a->kind == op->kind && a->mode == op->mode && str_eq((struct str){a->key, a->key_n}, op->key))
             return a->request ? NULL : &a->result;

@@ -1,10 +1,15 @@
 /*
- * store.h - what outlives a connection: marks and greylist entries now; rates, history later. One interface for memory, SQLite, Redis.
+ * store.h - what outlives a connection: marks, greylist rows, known clients, rates, history, and what the administrator allowed
+ * or denied. One interface for memory, SQLite and Redis; the same operations give the same results in each.
  *
- * Each operation is atomic, takes `now` (milliseconds since 1970) and runs in mode TOUCH (may write) or PEEK (must not). Expiry is logical:
- * an entry is there while now < expires; the store's own sweeping only collects garbage.
+ * Each operation is atomic, one round trip, takes `now` (milliseconds since 1970) and runs in mode TOUCH (may write) or PEEK
+ * (must not). Expiry is logical: a row is there while now < expires; the store's own sweeping only collects garbage. How long
+ * things live, and how many passes make a client known, come with the operation: the store has no settings of that kind. Using
+ * a row can only make its life longer, never shorter.
+ *
  * Asynchronous: store_start() never calls back before it returned; done() is called exactly once from the loop, or never after
- * store_cancel(). A failure is a result with `error` set: the check becomes an error and mail goes on.
+ * store_cancel(). A failure is a result with `error` set: the check becomes an error and mail goes on. Deadlines are the
+ * caller's (the check's): who waits no longer cancels, and a late answer is dropped.
  */
 #ifndef POSTERN_STORE_STORE_H
 #define POSTERN_STORE_STORE_H
@@ -14,10 +19,34 @@
 
 enum store_kind {
     STORE_MARK,     /* key; TOUCH sets it until now + ttl_ms, PEEK reads: result.found */
-    STORE_GREYLIST, /* key; TOUCH inserts when absent; result.first_seen, result.known */
-    STORE_PASSED    /* key (a greylist key): the recipient was accepted by the backend: known from now on, until now + ttl_ms */
+    STORE_GREYLIST, /* key; TOUCH inserts when absent (lives ttl_ms: the retry window; touching again does not make it longer) and notes last_seen.
+                       With `client` also looks at the known client; with `rulings` at what was allowed or denied. All in one operation */
+    STORE_PASSED,   /* key (a greylist key): the recipient was accepted by the backend: known from now on, until now + ttl_ms at least; one more
+                       pass for it, and for `client` when that is given. PEEK reads both */
+    STORE_RATE,     /* key; TOUCH adds `amount`; result.count: sum over the sliding window_ms (see STORE_RATE_SLOTS) */
+    STORE_HISTORY,  /* key; TOUCH adds `amount` to passed and `refused` to refused, and renews the life; result.row */
+    /* administration; `table` says of what */
+    STORE_SHOW,       /* key: result.found, result.row; expired rows are shown as not found */
+    STORE_LIST,       /* rows whose key begins with `key`, at most `limit`, from `cursor` on: result.entries, result.cursor */
+    STORE_STATS,      /* as LIST, but only counts: result.stats; the caller goes on with the cursor and adds up */
+    STORE_FORGET,     /* TOUCH: removes the row of exactly this key: result.found */
+    STORE_FORGET_ALL, /* TOUCH: as LIST, and what would be listed is removed, expired rows too: result.count; go on with the cursor */
+    STORE_ALLOW,      /* TOUCH: key is allowed from now on, for ttl_ms (0: for ever); table is not looked at */
+    STORE_DENY        /* TOUCH: key is denied likewise; the later of the two holds */
 };
 enum store_mode { STORE_PEEK, STORE_TOUCH };
+enum store_table { /* what a row belongs to */
+    STORE_TABLE_GREYLIST, STORE_TABLE_CLIENTS, STORE_TABLE_MARKS, STORE_TABLE_HISTORY, STORE_TABLE_RATES, STORE_TABLE_RULINGS, STORE_TABLE_COUNT
+};
+enum store_ruling { STORE_NO_RULING, STORE_ALLOWED, STORE_DENIED };
+
+enum {
+    STORE_KEY_MAX = 512,     /* octets of a key; callers hash what is longer */
+    STORE_RULINGS_MAX = 64,  /* keys of rulings in one operation */
+    STORE_PAGE_MAX = 500,    /* rows in one page */
+    STORE_RATE_SLOTS = 17    /* a rate's window is 16 slots and the one that runs: what is counted is forgotten after the window, at most 1/16 late */
+};
+#define STORE_FOREVER ((uint64_t)9007199254740991) /* 2^53 - 1: the last time there is, and exact in every store */
 
 struct store_operation {
     enum store_kind kind;
@@ -25,14 +54,51 @@ struct store_operation {
     struct str key;       /* any bytes; at most STORE_KEY_MAX, callers hash what is longer */
     uint64_t now_ms;      /* wall clock */
     uint64_t ttl_ms;      /* how long what is written lives */
+    /* GREYLIST, PASSED */
+    struct str client;           /* key of the client (who is asking, and the domain) whose passes are counted; STR_NONE: not asked */
+    uint64_t passes_known;       /* passes after which the client is known; 0: never */
+    const struct str *rulings;   /* GREYLIST: keys of rulings, most specific first: the first that is there holds */
+    size_t ruling_count;
+    /* RATE, HISTORY */
+    uint64_t amount, refused;
+    uint64_t window_ms;
+    /* administration */
+    enum store_table table;
+    struct str cursor;    /* STR_NONE: from the beginning; else as it came with the page before */
+    unsigned limit;       /* 1 to STORE_PAGE_MAX */
 };
-enum { STORE_KEY_MAX = 512 };
+
+struct store_row {
+    uint64_t first_ms, last_ms; /* first and last seen */
+    uint64_t expires_ms;
+    uint64_t passed, refused;   /* a rate: passed is what is in its slots. A ruling: passed 1 is allowed, refused 1 is denied */
+};
+struct store_entry {
+    struct str key;
+    struct store_row row;
+};
+struct store_stats { /* of the rows looked at */
+    uint64_t rows;
+    uint64_t expired;
+    uint64_t passed; /* not expired, and passed at least once */
+};
 
 struct store_result {
     const char *error;    /* NULL: none; static text */
     bool found;           /* it was there, not expired, before this operation: a TOUCH that inserts says false */
-    bool known;
-    uint64_t first_seen_ms; /* wall clock; with found, or inserted now */
+    bool known;           /* GREYLIST, PASSED: the row has passed, or the client often enough */
+    uint64_t first_seen_ms; /* wall clock; with found, or inserted now: row.first_ms */
+    struct store_row row; /* as it is after the operation; zero when there is none */
+    uint64_t client_passes;
+    enum store_ruling ruling;
+    size_t ruling_index;  /* which of the operation's rulings it was */
+    uint64_t count;       /* RATE: the sum, with what was added now; FORGET_ALL: rows removed */
+    /* LIST, STATS, FORGET_ALL: valid only while done() runs. In SQLite and memory rows come in order of their keys; in Redis
+     * in none, and a row that is written meanwhile may come twice. */
+    const struct store_entry *entries;
+    size_t entry_count;
+    struct str cursor;    /* STR_NONE: that was all */
+    struct store_stats stats;
 };
 
 struct store;
@@ -50,7 +116,8 @@ struct store {
     uint64_t quiet_until_ms; /* mono: failures are logged once a minute */
 };
 
-struct store *store_memory(struct loop *l, size_t max_entries); /* oldest expired first, then oldest, are dropped beyond max */
+/* Beyond max rows what has expired goes first, then the oldest greylist rows that never passed, then the oldest of the rest. */
+struct store *store_memory(struct loop *l, size_t max_entries);
 static inline void store_free(struct store **s)
 {
     if (*s)
@@ -60,15 +127,16 @@ static inline void store_free(struct store **s)
 /* Fire and forget: marks and passes that the session records after the verdict. Failures are counted and logged. */
 void store_record(struct store *s, const struct store_operation *op);
 void store_failed(struct store *s, const char *error); /* counts a failure, and logs one a minute; for views and implementations */
-/* A store of which every operation fails with `error` after delay_ms, or, with error NULL, finds nothing after delay_ms (simulation). */
+/* A store of which every operation fails with `error` after delay_ms, or, with error NULL, finds nothing after delay_ms
+ * (simulation). */
 struct store *store_failing(struct loop *l, const char *error, uint64_t delay_ms);
 
 /* --- the view of one scope: as dns_view --- */
 struct store_view;
 struct store_view *store_view_new(struct store *s, struct task *owner);
 void store_view_free(struct store_view **v);
-/* The result (lives as long as the view), or NULL: not yet, started, the owner will be woken. The same operation is started once: its identity
- * is (kind, mode, key). */
+/* The result (lives as long as the view), or NULL: not yet, started, the owner will be woken. The same operation is started
+ * once: its identity is (kind, mode, key). Not for administration. */
 const struct store_result *store_view_get(struct store_view *v, const struct store_operation *op);
 size_t store_view_waiting(const struct store_view *v);
 void store_view_set_owner(struct store_view *v, struct task *owner);

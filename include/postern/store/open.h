@@ -1,0 +1,40 @@
+/*
+ * open.h - the store that the settings ask for, and the two that come from outside: a file of SQLite, a server of Redis.
+ *
+ * Open a store after a worker was forked and after privileges were dropped: neither a connection to SQLite nor the thread that
+ * owns it survives a fork(), and the files beside the database must be writable for who runs on.
+ */
+#ifndef POSTERN_STORE_OPEN_H
+#define POSTERN_STORE_OPEN_H
+
+#include "postern/base/settings.h"
+#include "postern/net/network.h"
+#include "postern/store/store.h"
+
+enum { STORE_SQLITE, STORE_MEMORY, STORE_REDIS }; /* settings.store */
+
+#define STORE_DEFAULT_PATH "/var/lib/postern/postern.db"
+
+/* NULL with *error (heap text for the administrator): a setting is wrong, or a directory named in `store-path` cannot be
+ * written. A server or a file that does not work now is no error: its operations fail until it does. Where store is sqlite
+ * and no store-path is set, the file is STORE_DEFAULT_PATH when its directory is there and can be written; else the store is
+ * in memory, and a line of the log says so. */
+struct store *store_open(struct loop *l, struct network *n, const struct settings *s, char **error);
+bool store_settings_good(const struct settings *s, char **error); /* what store_open() would complain of; opens nothing, `postern check` */
+
+/* The file at path (copied), made when it is not there. Needs a real loop. Freeing it waits (at most 5 s) for what was
+ * recorded to be written. */
+struct store *store_sqlite(struct loop *l, const char *path);
+
+struct redis_settings { /* texts are copied */
+    struct str address;       /* "192.0.2.1:6379", "[2001:db8::1]:6379", "/run/redis/redis.sock" */
+    struct str user;          /* ACL user; empty: the default one */
+    struct str password;      /* empty: no AUTH */
+    struct str prefix;        /* in front of each key */
+    uint64_t database;
+    uint64_t deadline_ms;     /* of one operation: the oldest one without an answer ends the connection */
+};
+/* NULL with *error: the address is none. */
+struct store *store_redis(struct loop *l, struct network *n, const struct redis_settings *settings, char **error);
+
+#endif

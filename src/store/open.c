@@ -1,0 +1,117 @@
+/*
+ * open.c - the settings' store. What a person wrote wrongly is said at once; what only does not work now is left to the store,
+ * which tries again.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "postern/base/log.h"
+#include "postern/base/source.h"
+#include "postern/store/open.h"
+
+enum { MEMORY_ENTRIES_MAX = 1000000, PASSWORD_MAX = 512 };
+
+static bool complain(char **error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static bool complain(char **error, const char *format, ...)
+{
+    struct buf text = {0};
+    va_list args;
+    va_start(args, format);
+    buf_vprintf(&text, format, args);
+    va_end(args);
+    *error = buf_steal(&text);
+    return false;
+}
+
+/* Can a database be there? The directory must be writable too, for the files beside it. */
+static bool path_good(const char *path, char **error)
+{
+    char *directory = source_path(path, ".");
+    bool good = access(directory, W_OK | X_OK) == 0;
+    if (!good)
+        complain(error, "store-path: cannot write to the directory %s: %s", directory, strerrordesc_np(errno));
+    else if (access(path, F_OK) == 0 && access(path, R_OK | W_OK) != 0)
+        good = complain(error, "store-path: cannot write to %s: %s", path, strerrordesc_np(errno));
+    free(directory);
+    return good;
+}
+
+/* The first line of the file, into *password (heap). */
+static bool read_password(const char *path, char **password, char **error)
+{
+    const char *why = NULL;
+    struct source *file = source_files.read(&source_files, path, &why);
+    if (!file)
+        return complain(error, "redis-password-file: cannot read %s: %s", path, why);
+    struct str line = {file->text, strcspn(file->text, "\r\n")};
+    bool good = line.n > 0 && line.n <= PASSWORD_MAX;
+    if (good)
+        *password = xstrndup(line.p, line.n);
+    else
+        complain(error, "redis-password-file: the first line of %s is %s", path, line.n ? "too long" : "empty");
+    source_free(&file);
+    return good;
+}
+
+static struct store *open_redis(struct loop *l, struct network *n, const struct settings *s, char **error)
+{
+    char *password = NULL;
+    if (s->redis_user.n > 0 && s->redis_password_file.n == 0) {
+        complain(error, "redis-user: a user needs a password: set redis-password-file");
+        return NULL;
+    }
+    if (s->redis_password_file.n > 0 && !read_password(s->redis_password_file.p, &password, error))
+        return NULL;
+    struct redis_settings settings = {
+        .address = s->redis, .user = s->redis_user, .password = str_of(password), .prefix = s->redis_prefix, .database = s->redis_database,
+        .deadline_ms = s->store_deadline,
+    };
+    struct store *store = store_redis(l, n, &settings, error);
+    free(password);
+    return store;
+}
+
+static struct store *open_default(struct loop *l)
+{
+    char *why = NULL;
+    if (path_good(STORE_DEFAULT_PATH, &why))
+        return store_sqlite(l, STORE_DEFAULT_PATH);
+    log_note(LOG_WARN_, "store-in-memory", "%s: greylist, marks, rates and history are lost when the process ends; make the directory or set store-path", why);
+    free(why);
+    return store_memory(l, MEMORY_ENTRIES_MAX);
+}
+
+struct store *store_open(struct loop *l, struct network *n, const struct settings *s, char **error)
+{
+    switch (s->store) {
+    case STORE_MEMORY: return store_memory(l, MEMORY_ENTRIES_MAX);
+    case STORE_REDIS: return open_redis(l, n, s, error);
+    default: break;
+    }
+    if (s->store_path.n == 0)
+        return open_default(l);
+    return path_good(s->store_path.p, error) ? store_sqlite(l, s->store_path.p) : NULL; /* texts of settings end in NUL */
+}
+
+static struct stream *connect_nothing(struct network *n, struct str path, struct task *owner)
+{
+    (void)path;
+    return stream_dead(n->loop, "nothing is connected by a check", owner);
+}
+
+bool store_settings_good(const struct settings *s, char **error)
+{
+    if (s->store == STORE_SQLITE)
+        return s->store_path.n == 0 || path_good(s->store_path.p, error);
+    if (s->store != STORE_REDIS)
+        return true;
+    struct loop *l = loop_new_simulated(0); /* it is never turned */
+    struct network none = {.connect_unix = connect_nothing, .loop = l};
+    struct store *store = open_redis(l, &none, s, error);
+    bool good = store != NULL;
+    store_free(&store);
+    loop_free(&l);
+    return good;
+}

@@ -1,0 +1,409 @@
+/*
+ * sqlite.c - the store in a file: one thread owns the connection, so that neither a slow disk nor a checkpoint ever stops the
+ * loop.
+ *
+ *     loop     start: the operation is copied into a request, at the end of the queue (bounded: beyond it the request fails at
+ *              once)
+ *     thread   takes what is queued, at most 50, runs it in one transaction (a read transaction when all only peek), puts it to
+ *              the answered ones, writes to an eventfd. Between transactions it sweeps expired rows, at most 100 of a kind at a
+ *              time
+ *     loop     the eventfd wakes the task, which tells the answers, in the order of their starting
+ *
+ * A cancelled request stays where it is and is dropped when it comes back; not yet begun, it is not carried out. A transaction
+ * that fails is rolled back and its operations are tried once more, each alone, so that one which the disk has no room for does
+ * not fail the others. A file that cannot be opened or is damaged makes every operation an error; it is opened anew each second
+ * until that works.
+ *
+ * The thread neither logs nor counts (log and counters belong to the loop): it only leaves static texts in results. Locking:
+ * `lock` guards the two lists and `stopping`; the database is the thread's alone. See sqlite_db.h about fork().
+ */
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "postern/net/watch.h"
+#include "postern/store/open.h"
+#include "sqlite_db.h"
+
+enum {
+    BATCH_MAX = 50,
+    QUEUE_MAX = 4096,
+    REOPEN_MS = 1000,
+    SWEEP_MS = 60 * 1000,     /* when nothing more has expired */
+    SWEEP_AGAIN_MS = 50,      /* when more may have */
+    STOP_SECONDS = 5
+};
+
+struct store_request {
+    struct store_operation *op; /* owned */
+    struct store_result result;
+    struct page *page;          /* NULL: not a paged operation */
+    store_done done;
+    void *context;
+    atomic_bool cancelled;
+    struct store_request *next;
+};
+
+struct requests { /* a queue */
+    struct store_request *first, **last;
+    size_t count;
+};
+
+struct sqlite {
+    struct store store;
+    char *path;
+    pthread_t thread;
+    bool threadless;                 /* it could not be started: every operation fails */
+    pthread_mutex_t lock;
+    pthread_cond_t more;
+    struct requests queue, answered; /* under lock */
+    bool waiting;                    /* under lock: the thread sleeps on `more` */
+    atomic_bool stopping;
+    int event;                       /* eventfd: there are answered ones */
+    struct watch watch;
+    struct task task;
+    struct requests refused;         /* the loop's own: the queue was full */
+    /* the thread's own */
+    struct database database;
+    const char *closed_because;      /* not open: why */
+    uint64_t reopen_ms, sweep_ms;    /* mono: when next */
+    uint64_t now_ms;                 /* wall clock of the last operation; 0: none yet */
+};
+
+static void requests_init(struct requests *q)
+{
+    *q = (struct requests){0};
+    q->last = &q->first;
+}
+
+static void requests_add(struct requests *q, struct store_request *r)
+{
+    r->next = NULL;
+    *q->last = r;
+    q->last = &r->next;
+    q->count++;
+}
+
+static struct store_request *requests_take(struct requests *q)
+{
+    struct store_request *r = q->first;
+    if (r) {
+        q->first = r->next;
+        q->count--;
+        if (!q->first)
+            q->last = &q->first;
+    }
+    return r;
+}
+
+static void request_free(struct store_request *r)
+{
+    page_free(&r->page);
+    free(r->op);
+    free(r);
+}
+
+/* --- the thread: operations
+ * ---------------------------------------------------------------------------------------------------- */
+
+static uint64_t mono_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void close_database(struct sqlite *s, const char *why)
+{
+    database_close(&s->database);
+    s->closed_because = why;
+    s->reopen_ms = mono_ms() + REOPEN_MS;
+}
+
+static bool ensure_open(struct sqlite *s)
+{
+    const char *error;
+    if (s->database.db)
+        return true;
+    if (mono_ms() < s->reopen_ms)
+        return false;
+    if (database_open(&s->database, &error))
+        return true;
+    close_database(s, error);
+    return false;
+}
+
+static bool touches(struct store_request *const *batch, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (batch[i]->op->mode == STORE_TOUCH)
+            return true;
+    }
+    return false;
+}
+
+static bool operate(struct sqlite *s, struct store_request *r)
+{
+    if (atomic_load(&r->cancelled))
+        return true;
+    if (store_is_paged(r->op->kind)) {
+        page_free(&r->page);
+        r->page = page_new();
+    }
+    s->now_ms = r->op->now_ms;
+    return store_operate(&s->database.rows, r->op, &r->result, r->page);
+}
+
+/* All of them in one transaction, or none. */
+static bool transact(struct sqlite *s, struct store_request *const *batch, size_t n)
+{
+    if (!database_begin(&s->database, touches(batch, n)))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (!operate(s, batch[i])) {
+            database_rollback(&s->database);
+            return false;
+        }
+    }
+    return database_commit(&s->database);
+}
+
+static void fail(struct store_request *const *batch, size_t n, const char *error)
+{
+    for (size_t i = 0; i < n; i++)
+        batch[i]->result = (struct store_result){.error = error};
+}
+
+static void run_batch(struct sqlite *s, struct store_request *const *batch, size_t n)
+{
+    if (!ensure_open(s)) {
+        fail(batch, n, s->closed_because);
+        return;
+    }
+    if (transact(s, batch, n))
+        return;
+    if (database_is_broken(&s->database)) {
+        close_database(s, database_error(&s->database));
+        fail(batch, n, s->closed_because);
+    } else if (n == 1 || (s->database.failure & 0xff) == SQLITE_BUSY) { /* each would wait as long again */
+        fail(batch, n, database_error(&s->database));
+    } else {
+        for (size_t i = 0; i < n; i++)
+            run_batch(s, batch + i, 1);
+    }
+}
+
+static void sweep(struct sqlite *s)
+{
+    size_t removed;
+    s->sweep_ms = mono_ms() + SWEEP_MS;
+    if (s->now_ms == 0 || !s->database.db)
+        return;
+    if (!database_sweep(&s->database, s->now_ms, &removed)) {
+        if (database_is_broken(&s->database))
+            close_database(s, database_error(&s->database));
+    } else if (removed == DATABASE_SWEEP_ROWS) {
+        s->sweep_ms = mono_ms() + SWEEP_AGAIN_MS;
+    }
+}
+
+/* --- the thread: its life
+ * ------------------------------------------------------------------------------------------------------ */
+
+/* Waits for requests, at most until something else is due. Fills batch; 0: none now. */
+static size_t take_batch(struct sqlite *s, struct store_request *batch[BATCH_MAX])
+{
+    size_t n = 0;
+    pthread_mutex_lock(&s->lock);
+    if (!s->queue.first && !atomic_load(&s->stopping)) {
+        struct timespec until = {.tv_sec = (time_t)(s->sweep_ms / 1000), .tv_nsec = (long)(s->sweep_ms % 1000) * 1000000};
+        s->waiting = true;
+        pthread_cond_timedwait(&s->more, &s->lock, &until);
+        s->waiting = false;
+    }
+    while (n < BATCH_MAX && s->queue.first)
+        batch[n++] = requests_take(&s->queue);
+    pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
+static void answer(struct sqlite *s, struct store_request *const *batch, size_t n)
+{
+    pthread_mutex_lock(&s->lock);
+    bool first = !s->answered.first;
+    for (size_t i = 0; i < n; i++)
+        requests_add(&s->answered, batch[i]);
+    pthread_mutex_unlock(&s->lock);
+    uint64_t one = 1;
+    if (first && write(s->event, &one, sizeof one) < 0)
+        assert(errno == EAGAIN); /* so many unread that one more says nothing new */
+}
+
+static void *thread_main(void *context)
+{
+    struct sqlite *s = context;
+    struct store_request *batch[BATCH_MAX];
+    ensure_open(s);
+    s->sweep_ms = mono_ms() + REOPEN_MS;
+    for (;;) {
+        size_t n = take_batch(s, batch);
+        if (n > 0) {
+            run_batch(s, batch, n);
+            answer(s, batch, n);
+        } else if (atomic_load(&s->stopping)) {
+            break;
+        }
+        if (mono_ms() >= s->sweep_ms)
+            sweep(s);
+    }
+    database_close(&s->database);
+    return NULL;
+}
+
+/* --- the loop's side
+ * ----------------------------------------------------------------------------------------------------------- */
+
+static struct sqlite *sqlite_of(struct store *s)
+{
+    return (struct sqlite *)s;
+}
+
+static void event_ready(struct watch *w, unsigned what)
+{
+    struct sqlite *s = (struct sqlite *)(void *)((char *)w - offsetof(struct sqlite, watch));
+    uint64_t times;
+    (void)what;
+    ssize_t n = read(s->event, &times, sizeof times);
+    (void)n;
+    loop_wake(s->store.loop, &s->task);
+}
+
+static void tell_all(struct requests *q)
+{
+    for (struct store_request *r; (r = requests_take(q));) {
+        if (!atomic_load(&r->cancelled))
+            r->done(r->context, &r->result);
+        request_free(r);
+    }
+}
+
+static void tell(struct task *t)
+{
+    struct sqlite *s = (struct sqlite *)(void *)((char *)t - offsetof(struct sqlite, task));
+    struct requests refused = s->refused, answered;
+    requests_init(&s->refused);
+    pthread_mutex_lock(&s->lock);
+    answered = s->answered;
+    requests_init(&s->answered);
+    pthread_mutex_unlock(&s->lock);
+    tell_all(&answered);
+    tell_all(&refused);
+}
+
+static struct store_request *sqlite_start(struct store *store, const struct store_operation *op, store_done done, void *context)
+{
+    struct sqlite *s = sqlite_of(store);
+    struct store_request *r = xcalloc(1, sizeof *r);
+    r->op = store_operation_copy(op);
+    r->done = done;
+    r->context = context;
+    pthread_mutex_lock(&s->lock);
+    bool full = s->queue.count >= QUEUE_MAX || s->threadless, wake = s->waiting && !full;
+    if (!full)
+        requests_add(&s->queue, r);
+    if (wake)
+        s->waiting = false; /* one signal is enough */
+    pthread_mutex_unlock(&s->lock);
+    if (wake)
+        pthread_cond_signal(&s->more);
+    if (full) {
+        r->result.error = s->threadless ? "no thread could be started for the database" : "too many operations are waiting for the disk";
+        requests_add(&s->refused, r);
+        loop_wake(store->loop, &s->task);
+    }
+    return r;
+}
+
+static void sqlite_cancel(struct store *s, struct store_request *request)
+{
+    (void)s;
+    atomic_store(&request->cancelled, true);
+}
+
+static void requests_free(struct requests *q)
+{
+    for (struct store_request *r; (r = requests_take(q));)
+        request_free(r);
+}
+
+/* What was recorded is still written. A disk that hangs is not waited for: then the thread, and what it works on, are left
+ * to the end of the process. */
+static void sqlite_destroy(struct store *store)
+{
+    struct sqlite *s = sqlite_of(store);
+    struct timespec until;
+    pthread_mutex_lock(&s->lock);
+    atomic_store(&s->stopping, true);
+    pthread_cond_signal(&s->more);
+    pthread_mutex_unlock(&s->lock);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += STOP_SECONDS;
+    loop_unwake(store->loop, &s->task);
+    watch_change(store->loop, &s->watch, 0); /* told to the kernel: the descriptor may stay open */
+    requests_free(&s->refused);
+    if (!s->threadless && pthread_timedjoin_np(s->thread, NULL, &until) != 0) {
+        pthread_detach(s->thread);
+        return;
+    }
+    requests_free(&s->queue);
+    requests_free(&s->answered);
+    close(s->event);
+    pthread_cond_destroy(&s->more);
+    pthread_mutex_destroy(&s->lock);
+    free(s->path);
+    free(s);
+}
+
+/* Signals are the loop's: the thread takes none. */
+static void start_thread(struct sqlite *s)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&s->thread, NULL, thread_main, s);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    s->threadless = error != 0;
+}
+
+struct store *store_sqlite(struct loop *l, const char *path)
+{
+    static const struct store_ops ops = {sqlite_start, sqlite_cancel, sqlite_destroy};
+    struct sqlite *s = xcalloc(1, sizeof *s);
+    pthread_condattr_t attributes;
+    s->store = (struct store){.ops = &ops, .loop = l};
+    s->path = xstrndup(path, strlen(path));
+    s->database = (struct database){.path = s->path};
+    s->closed_because = "the database is not open yet";
+    s->task.run = tell;
+    s->watch.ready = event_ready;
+    requests_init(&s->queue);
+    requests_init(&s->answered);
+    requests_init(&s->refused);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->more, &attributes);
+    pthread_condattr_destroy(&attributes);
+    s->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    assert(s->event >= 0);
+    watch_start(l, &s->watch, s->event, WATCH_READ);
+    start_thread(s);
+    return &s->store;
+}

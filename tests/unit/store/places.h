@@ -1,0 +1,200 @@
+/*
+ * places.h - for tests of stores: a loop with a real clock, asking and waiting, a directory of its own, a Redis server of its
+ * own.
+ */
+#ifndef TESTS_STORE_PLACES_H
+#define TESTS_STORE_PLACES_H
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "postern/store/open.h"
+
+#define REDIS_SERVER "/usr/bin/redis-server"
+enum { PATIENCE_MS = 20000 };
+
+static struct loop *loop;
+static char directory[] = "/tmp/postern-store-XXXXXX";
+
+/* --- waiting --- */
+
+struct answer {
+    struct store_result result;
+    struct store_entry entries[STORE_PAGE_MAX]; /* copies, their keys on the heap */
+    char *cursor;
+    size_t cursor_n;
+    int times;
+};
+
+static inline void answer_clear(struct answer *a)
+{
+    for (size_t i = 0; i < a->result.entry_count; i++)
+        free((char *)(uintptr_t)a->entries[i].key.p);
+    free(a->cursor);
+    *a = (struct answer){0};
+}
+
+static inline void take_answer(void *context, const struct store_result *result)
+{
+    struct answer *a = context;
+    a->result = *result;
+    a->times++;
+    for (size_t i = 0; i < result->entry_count; i++) {
+        a->entries[i] = result->entries[i];
+        a->entries[i].key.p = xstrndup(result->entries[i].key.p, result->entries[i].key.n);
+    }
+    if (result->cursor.p) {
+        a->cursor = xstrndup(result->cursor.p, result->cursor.n);
+        a->cursor_n = result->cursor.n;
+    }
+}
+
+static bool out_of_patience;
+static inline void patience_over(struct timer *t)
+{
+    (void)t;
+    out_of_patience = true;
+}
+
+/* Turns the loop until *times is `wanted`. */
+static inline void wait_for(const int *times, int wanted)
+{
+    struct timer guard = {.fire = patience_over};
+    out_of_patience = false;
+    timer_set_in(loop, &guard, PATIENCE_MS);
+    while (*times < wanted && !out_of_patience)
+        loop_turn(loop, true);
+    timer_cancel(loop, &guard);
+    cr_assert_eq(*times, wanted, "no answer came");
+}
+
+static inline void turn_for(uint64_t ms)
+{
+    struct timer guard = {.fire = patience_over};
+    out_of_patience = false;
+    timer_set_in(loop, &guard, ms);
+    while (!out_of_patience)
+        loop_turn(loop, true);
+}
+
+/* The answer, errors too. */
+static inline struct store_result ask_any(struct store *s, const struct store_operation *op)
+{
+    struct answer *a = xcalloc(1, sizeof *a);
+    s->ops->start(s, op, take_answer, a);
+    cr_assert_eq(a->times, 0, "called back before start returned");
+    wait_for(&a->times, 1);
+    struct store_result result = a->result;
+    answer_clear(a);
+    free(a);
+    return result;
+}
+
+static inline struct store_result ask(struct store *s, const struct store_operation *op)
+{
+    struct store_result result = ask_any(s, op);
+    cr_assert_null(result.error, "%s", result.error);
+    return result;
+}
+
+/* --- a directory --- */
+
+static inline void directory_make(void)
+{
+    cr_assert_not_null(mkdtemp(directory));
+}
+
+static inline int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)st, (void)flag, (void)ftw;
+    return remove(path);
+}
+
+static inline void directory_remove(void)
+{
+    nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static inline const char *file_in(const char *name, char out[128])
+{
+    snprintf(out, 128, "%s/%s", directory, name);
+    return out;
+}
+
+/* --- a Redis server --- */
+
+static pid_t redis_pid;
+
+static inline bool redis_answers(const char *path)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    char reply[16] = "";
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    memcpy(to.sun_path, path, strlen(path) + 1); /* ours: short */
+    bool good = connect(fd, (struct sockaddr *)&to, sizeof to) == 0 && write(fd, "PING\r\n", 6) == 6 && read(fd, reply, sizeof reply - 1) > 0;
+    close(fd);
+    return good && (strncmp(reply, "+PONG", 5) == 0 || strncmp(reply, "-NOAUTH", 7) == 0);
+}
+
+/* On a Unix socket, without a port, nothing kept. acl: a line for user and rights, or NULL. */
+static inline void redis_run(const char *acl)
+{
+    char socket_path[128], acl_file[128];
+    cr_assert_eq(access(REDIS_SERVER, X_OK), 0, "%s is missing: install the packages for tests (deploy/install-deps.sh test)", REDIS_SERVER);
+    file_in("redis.sock", socket_path);
+    file_in("users.acl", acl_file);
+    unlink(socket_path);
+    int fd = open(acl_file, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
+    cr_assert(fd >= 0 && (!acl || write(fd, acl, strlen(acl)) == (ssize_t)strlen(acl)));
+    close(fd);
+    redis_pid = fork();
+    if (redis_pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        int null = open("/dev/null", O_RDWR);
+        dup2(null, 0), dup2(null, 1), dup2(null, 2);
+        execl(REDIS_SERVER, REDIS_SERVER, "--port", "0", "--unixsocket", socket_path, "--save", "", "--appendonly", "no", "--dir", directory,
+              acl ? "--aclfile" : "--loglevel", acl ? acl_file : "warning", (char *)NULL);
+        _exit(127);
+    }
+    for (int i = 0; i < 500 && !redis_answers(socket_path); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    cr_assert(redis_answers(socket_path), "the Redis server does not come up");
+}
+
+static inline void redis_signal(int signo)
+{
+    kill(redis_pid, signo);
+}
+
+static inline void redis_end(void)
+{
+    if (redis_pid > 0) {
+        kill(redis_pid, SIGKILL);
+        waitpid(redis_pid, NULL, 0);
+    }
+    redis_pid = 0;
+}
+
+static inline struct store *redis_open(struct network *n, const char *user, const char *password, uint64_t deadline_ms)
+{
+    char path[128], *error = NULL;
+    struct redis_settings settings = {.address = str_of(file_in("redis.sock", path)), .user = str_of(user), .password = str_of(password),
+                                      .prefix = STR("te*st:"), .deadline_ms = deadline_ms};
+    struct store *s = store_redis(loop, n, &settings, &error);
+    cr_assert_not_null(s, "%s", error);
+    return s;
+}
+
+#endif

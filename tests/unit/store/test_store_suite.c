@@ -1,0 +1,569 @@
+/*
+ * One suite for all stores: memory, SQLite, Redis. The same operations give the same results in each; a small model says which.
+ */
+#include "places.h"
+
+enum { MEMORY, SQLITE, REDIS, KINDS };
+static const char *const names[KINDS] = {"memory", "SQLite", "Redis"};
+
+static struct network *network;
+
+static void begin(void)
+{
+    loop = loop_new();
+    network = network_real(loop);
+    directory_make();
+    redis_run(NULL);
+}
+
+static void end(void)
+{
+    redis_end();
+    directory_remove();
+    free(network);
+    loop_free(&loop);
+}
+
+static struct store *open_kind(int kind)
+{
+    char path[128];
+    switch (kind) {
+    case MEMORY: return store_memory(loop, 100000);
+    case SQLITE: return store_sqlite(loop, file_in("postern.db", path));
+    default: return redis_open(network, NULL, NULL, 10000);
+    }
+}
+
+#define TOUCH(k, name, now, ttl, ...) \
+    (&(struct store_operation){.kind = STORE_##k, .mode = STORE_TOUCH, .key = str_of(name), .now_ms = now, .ttl_ms = ttl, __VA_ARGS__})
+#define PEEK(k, name, now, ...) \
+    (&(struct store_operation){.kind = STORE_##k, .mode = STORE_PEEK, .key = str_of(name), .now_ms = now, __VA_ARGS__})
+#define EACH_STORE(s, kind) \
+    for (int kind = 0; kind < KINDS; kind++) \
+        for (struct store *s = open_kind(kind); s; store_free(&s))
+
+/* --- what each kind means
+ * ------------------------------------------------------------------------------------------------------ */
+
+Test(suite, marks, .init = begin, .fini = end)
+{
+    EACH_STORE (s, kind) {
+        cr_assert(!ask(s, PEEK(MARK, "k", 100)).found, "%s", names[kind]);
+        cr_assert(!ask(s, TOUCH(MARK, "k", 100, 50)).found, "%s: a peek writes nothing", names[kind]);
+        cr_assert(ask(s, PEEK(MARK, "k", 149)).found, "%s", names[kind]);
+        cr_assert(!ask(s, PEEK(MARK, "k", 150)).found, "%s: there while now < expires", names[kind]);
+        cr_assert(!ask(s, PEEK(MARK, "K", 110)).found, "%s", names[kind]);
+        ask(s, TOUCH(MARK, "k", 140, 1));
+        cr_assert(ask(s, PEEK(MARK, "k", 149)).found, "%s: a shorter mark does not end a longer one", names[kind]);
+        ask(s, TOUCH(MARK, "k", 140, 50));
+        cr_assert(ask(s, PEEK(MARK, "k", 189)).found, "%s: marked again, it lives longer", names[kind]);
+        cr_assert(!ask(s, PEEK(GREYLIST, "k", 141)).found, "%s: a mark is no greylist row", names[kind]);
+    }
+}
+
+Test(suite, greylist, .init = begin, .fini = end)
+{
+    EACH_STORE (s, kind) {
+        struct store_result r = ask(s, TOUCH(GREYLIST, "k", 100, 50));
+        cr_assert(!r.found && !r.known && r.first_seen_ms == 100 && r.row.last_ms == 100 && r.row.expires_ms == 150, "%s", names[kind]);
+        r = ask(s, TOUCH(GREYLIST, "k", 130, 50));
+        cr_assert(r.found && !r.known && r.first_seen_ms == 100 && r.row.last_ms == 130 && r.row.expires_ms == 150, "%s", names[kind]);
+        r = ask(s, PEEK(GREYLIST, "k", 149));
+        cr_assert(r.found && r.row.last_ms == 130, "%s", names[kind]);
+        r = ask(s, TOUCH(GREYLIST, "k", 150, 50));
+        cr_assert(!r.found && r.first_seen_ms == 150, "%s: the retry window is over, it begins anew", names[kind]);
+        ask(s, TOUCH(PASSED, "k", 160, 1000));
+        r = ask(s, TOUCH(GREYLIST, "k", 1159, 50));
+        cr_assert(r.found && r.known && r.row.passed == 1 && r.first_seen_ms == 150 && r.row.expires_ms == 1160, "%s", names[kind]);
+        ask(s, TOUCH(PASSED, "k", 1159, 1000));
+        r = ask(s, PEEK(GREYLIST, "k", 2158));
+        cr_assert(r.known && r.row.passed == 2, "%s: renewed by use", names[kind]);
+        cr_assert(!ask(s, PEEK(GREYLIST, "k", 2159)).known, "%s", names[kind]);
+        ask(s, TOUCH(PASSED, "ever", 5, UINT64_MAX));
+        cr_assert(ask(s, PEEK(GREYLIST, "ever", STORE_FOREVER - 1)).known, "%s", names[kind]);
+    }
+}
+
+Test(suite, clients_are_known_after_some_passes, .init = begin, .fini = end)
+{
+    EACH_STORE (s, kind) {
+        struct str client = STR("bank.example\nbank.example");
+        struct store_operation *look = TOUCH(GREYLIST, "third", 300, 50, .client = client, .passes_known = 2);
+        ask(s, TOUCH(PASSED, "first", 100, 1000, .client = client));
+        struct store_result r = ask(s, PEEK(GREYLIST, "third", 200, .client = client, .passes_known = 2));
+        cr_assert(!r.found && !r.known && r.client_passes == 1, "%s", names[kind]);
+        r = ask(s, TOUCH(PASSED, "second", 200, 1000, .client = client, .passes_known = 2));
+        cr_assert(r.known && r.client_passes == 2, "%s", names[kind]);
+        r = ask(s, look);
+        cr_assert(!r.found && r.known && r.client_passes == 2, "%s: a new row of a known client", names[kind]);
+        cr_assert(!ask(s, PEEK(GREYLIST, "third", 300, .client = client, .passes_known = 3)).known, "%s", names[kind]);
+        cr_assert(!ask(s, PEEK(GREYLIST, "third", 300, .client = client)).known, "%s: 0 is never", names[kind]);
+        cr_assert(!ask(s, PEEK(GREYLIST, "third", 300, .client = STR("other"), .passes_known = 2)).known, "%s", names[kind]);
+        r = ask(s, PEEK(GREYLIST, "third", 1200, .client = client, .passes_known = 2));
+        cr_assert(!r.known && r.client_passes == 0, "%s: the client's life is over", names[kind]);
+        r = ask(s, PEEK(PASSED, "first", 300, .client = client, .passes_known = 9));
+        cr_assert(r.found && r.known && r.row.passed == 1 && r.client_passes == 2, "%s: a peek counts nothing", names[kind]);
+    }
+}
+
+Test(suite, rulings, .init = begin, .fini = end)
+{
+    struct str keys[] = {STR("192.0.2.1/32"), STR("192.0.2.0/24"), STR("192.0.0.0/16")};
+    EACH_STORE (s, kind) {
+        struct store_operation *look = PEEK(GREYLIST, "k", 100, .rulings = keys, .ruling_count = 3);
+        cr_assert_eq(ask(s, look).ruling, STORE_NO_RULING, "%s", names[kind]);
+        cr_assert(!ask(s, TOUCH(ALLOW, "192.0.0.0/16", 50, 0)).found, "%s", names[kind]);
+        struct store_result r = ask(s, look);
+        cr_assert(r.ruling == STORE_ALLOWED && r.ruling_index == 2 && !r.known, "%s", names[kind]);
+        ask(s, TOUCH(DENY, "192.0.2.0/24", 50, 100));
+        r = ask(s, look);
+        cr_assert(r.ruling == STORE_DENIED && r.ruling_index == 1, "%s: the most specific holds", names[kind]);
+        look->now_ms = 150;
+        cr_assert_eq(ask(s, look).ruling, STORE_ALLOWED, "%s: the denial has expired", names[kind]);
+        look->now_ms = STORE_FOREVER - 1;
+        cr_assert_eq(ask(s, look).ruling, STORE_ALLOWED, "%s: 0 is for ever", names[kind]);
+        look->now_ms = 100;
+        cr_assert(ask(s, TOUCH(ALLOW, "192.0.2.0/24", 60, 0)).found, "%s", names[kind]);
+        cr_assert_eq(ask(s, look).ruling, STORE_ALLOWED, "%s: the later of the two holds", names[kind]);
+        for (int i = 1; i < 3; i++)
+            cr_assert(ask(s, TOUCH(FORGET, keys[i].p, 100, 0, .table = STORE_TABLE_RULINGS)).found, "%s", names[kind]);
+        cr_assert(!ask(s, TOUCH(FORGET, keys[1].p, 100, 0, .table = STORE_TABLE_RULINGS)).found, "%s", names[kind]);
+        cr_assert_eq(ask(s, look).ruling, STORE_NO_RULING, "%s", names[kind]);
+    }
+}
+
+Test(suite, history, .init = begin, .fini = end)
+{
+    EACH_STORE (s, kind) {
+        cr_assert_eq(ask(s, PEEK(HISTORY, "k", 90)).row.passed, 0, "%s", names[kind]);
+        ask(s, TOUCH(HISTORY, "k", 100, 50, .amount = 1));
+        struct store_result r = ask(s, TOUCH(HISTORY, "k", 140, 50, .amount = 2, .refused = 5));
+        cr_assert(r.found && r.row.passed == 3 && r.row.refused == 5 && r.first_seen_ms == 100 && r.row.last_ms == 140, "%s", names[kind]);
+        r = ask(s, PEEK(HISTORY, "k", 189));
+        cr_assert(r.found && r.row.passed == 3 && r.row.refused == 5, "%s", names[kind]);
+        r = ask(s, PEEK(HISTORY, "k", 190));
+        cr_assert(!r.found && r.row.passed == 0, "%s", names[kind]);
+    }
+}
+
+Test(suite, rates, .init = begin, .fini = end)
+{
+    const uint64_t hour = 3600000, t = 1700000000000;
+    EACH_STORE (s, kind) {
+        cr_assert_eq(ask(s, PEEK(RATE, "k", t, .window_ms = hour)).count, 0, "%s", names[kind]);
+        cr_assert_eq(ask(s, TOUCH(RATE, "k", t, 0, .window_ms = hour, .amount = 3)).count, 3, "%s", names[kind]);
+        cr_assert_eq(ask(s, TOUCH(RATE, "k", t + hour / 2, 0, .window_ms = hour, .amount = 4)).count, 7, "%s", names[kind]);
+        cr_assert_eq(ask(s, PEEK(RATE, "k", t + hour - 1, .window_ms = hour)).count, 7, "%s: the whole window counts", names[kind]);
+        cr_assert_eq(ask(s, PEEK(RATE, "k", t + hour + hour / 16 + 1, .window_ms = hour)).count, 4, "%s: at most 1/16 late", names[kind]);
+        cr_assert_eq(ask(s, PEEK(RATE, "k", t + 2 * hour, .window_ms = hour)).count, 0, "%s", names[kind]);
+        cr_assert_eq(ask(s, PEEK(RATE, "k", t + hour - 1, .window_ms = hour)).count, 7, "%s: a peek forgets nothing", names[kind]);
+        cr_assert_eq(ask(s, PEEK(RATE, "k", t, .window_ms = hour / 2)).count, 0, "%s: another window is another rate", names[kind]);
+        cr_assert_eq(ask(s, TOUCH(RATE, "k", t + 10 * hour, 0, .window_ms = hour, .amount = 1)).count, 1, "%s", names[kind]);
+        cr_assert_eq(ask(s, TOUCH(RATE, "k", t, 0, .window_ms = hour, .amount = 1)).count, 1, "%s: a clock far behind adds nothing", names[kind]);
+        cr_assert_eq(ask(s, TOUCH(RATE, "tiny", 5, 0, .window_ms = 0, .amount = UINT64_MAX)).count, UINT32_MAX, "%s", names[kind]);
+        cr_assert_eq(ask(s, TOUCH(RATE, "vast", t, 0, .window_ms = UINT64_MAX, .amount = 2)).count, 2, "%s", names[kind]);
+        cr_assert_eq(ask(s, TOUCH(RATE, "late", UINT64_MAX, 0, .window_ms = UINT64_MAX, .amount = 2)).count, 2, "%s", names[kind]);
+    }
+}
+
+/* --- keys and requests
+ * --------------------------------------------------------------------------------------------------------- */
+
+Test(suite, keys_are_any_bytes, .init = begin, .fini = end)
+{
+    char longest[STORE_KEY_MAX];
+    memset(longest, '\xff', sizeof longest);
+    const struct str keys[] = {
+        STR("a\0b"), STR("a\0c"), STR("a"), STR("\r\n*3\r\n$3\r\nDEL\r\n"), STR("'; DROP TABLE entry; --"), STR("\"quoted\" \\ back"), STR("*?[a-z]"),
+        STR("\xc3\xa4"), STR("\xff\xfe"), STR(" "), STR("%s%n"), {longest, sizeof longest}, {longest, sizeof longest - 1}, STR(""),
+    };
+    const size_t n = sizeof keys / sizeof keys[0];
+    EACH_STORE (s, kind) {
+        for (size_t i = 0; i < n; i++) {
+            struct store_operation op = {.kind = STORE_HISTORY, .mode = STORE_TOUCH, .key = keys[i], .now_ms = 1, .ttl_ms = 100, .amount = i + 1};
+            cr_assert(!ask(s, &op).found, "%s: key %zu", names[kind], i);
+        }
+        for (size_t i = 0; i < n; i++) {
+            struct store_operation op = {.kind = STORE_SHOW, .table = STORE_TABLE_HISTORY, .key = keys[i], .now_ms = 2};
+            cr_assert_eq(ask(s, &op).row.passed, i + 1, "%s: key %zu", names[kind], i);
+        }
+    }
+}
+
+Test(suite, operations_are_copied_and_answers_come_in_order, .init = begin, .fini = end)
+{
+    EACH_STORE (s, kind) {
+        char key[] = "key", client[] = "client", ruling[] = "ruling";
+        struct str rulings[] = {{ruling, 6}};
+        struct answer *answers = xcalloc(100, sizeof *answers);
+        ask(s, TOUCH(DENY, "ruling", 1, 0));
+        for (int i = 0; i < 100; i++) {
+            struct store_operation op = {.kind = i % 2 ? STORE_PASSED : STORE_GREYLIST, .mode = STORE_TOUCH, .key = {key, 3}, .now_ms = 5,
+                                         .ttl_ms = 1000, .client = {client, 6}, .rulings = rulings, .ruling_count = 1};
+            s->ops->start(s, &op, take_answer, &answers[i]);
+        }
+        memset(key, 'x', 3), memset(client, 'x', 6), memset(ruling, 'x', 6);
+        rulings[0] = STR("nothing");
+        wait_for(&answers[99].times, 1);
+        for (int i = 0; i < 100; i++) {
+            cr_assert(answers[i].times == 1 && !answers[i].result.error, "%s: %d %s", names[kind], i, answers[i].result.error);
+            cr_assert_eq(answers[i].result.row.passed, (uint64_t)(i + 1) / 2, "%s: %d", names[kind], i);
+            cr_assert_eq(answers[i].result.client_passes, (uint64_t)(i + 1) / 2, "%s: %d", names[kind], i);
+            if (i % 2 == 0)
+                cr_assert_eq(answers[i].result.ruling, STORE_DENIED, "%s: %d", names[kind], i);
+        }
+        free(answers);
+    }
+}
+
+Test(suite, who_cancels_is_never_told, .init = begin, .fini = end)
+{
+    EACH_STORE (s, kind) {
+        struct answer *a = xcalloc(3, sizeof *a);
+        struct store_operation *op = TOUCH(MARK, "k", 1, 10);
+        s->ops->start(s, op, take_answer, &a[0]);
+        struct store_request *r = s->ops->start(s, op, take_answer, &a[1]);
+        s->ops->start(s, op, take_answer, &a[2]);
+        s->ops->cancel(s, r);
+        wait_for(&a[2].times, 1);
+        ask(s, op);
+        cr_assert(a[0].times == 1 && a[1].times == 0, "%s", names[kind]);
+        r = s->ops->start(s, TOUCH(MARK, "other", 1, 10), take_answer, &a[1]);
+        loop_turn(loop, false);
+        if (a[1].times == 0)
+            s->ops->cancel(s, r);
+        int times = a[1].times;
+        ask(s, op);
+        cr_assert_eq(a[1].times, times, "%s", names[kind]);
+        s->ops->start(s, op, take_answer, &a[1]); /* the store goes first */
+        store_free(&s);
+        cr_assert_eq(a[1].times, times, "%s", names[kind]);
+        free(a);
+        s = store_memory(loop, 1); /* what the loop of kinds frees */
+    }
+}
+
+/* --- administration
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static void fill(struct store *s, int count)
+{
+    char key[32];
+    for (int i = 0; i < count; i++) {
+        snprintf(key, sizeof key, "192.0.2.0/24\n%d", i);
+        ask(s, TOUCH(GREYLIST, key, 100, i % 10 ? 1000 : 10));
+        snprintf(key, sizeof key, "192.0.2*0/24\n%d", i);
+        ask(s, TOUCH(PASSED, key, 100, 1000));
+    }
+    ask(s, TOUCH(MARK, "192.0.2.0/24\n5", 100, 1000));
+    ask(s, TOUCH(RATE, "192.0.2.0/24\n5", 100, 0, .window_ms = 10000, .amount = 7));
+}
+
+/* All pages; returns the sum of the rows listed, counted or removed, and checks that no page is too large. */
+static size_t all_pages(struct store *s, struct store_operation op, bool seen[1000], struct store_stats *stats)
+{
+    size_t total = 0;
+    struct answer *a = xcalloc(1, sizeof *a);
+    char *cursor = NULL;
+    for (int pages = 0;; pages++) {
+        cr_assert_lt(pages, 1000);
+        s->ops->start(s, &op, take_answer, a);
+        wait_for(&a->times, 1);
+        cr_assert_null(a->result.error, "%s", a->result.error);
+        for (size_t i = 0; i < a->result.entry_count; i++) {
+            const char *number = memchr(a->entries[i].key.p, '\n', a->entries[i].key.n);
+            cr_assert(str_starts(a->entries[i].key, op.key));
+            if (number && seen)
+                seen[atoi(number + 1)] = true;
+        }
+        total += a->result.entry_count + a->result.count;
+        if (stats) {
+            stats->rows += a->result.stats.rows;
+            stats->expired += a->result.stats.expired;
+            stats->passed += a->result.stats.passed;
+        }
+        free(cursor);
+        cursor = a->cursor ? xstrndup(a->cursor, a->cursor_n) : NULL;
+        op.cursor = (struct str){cursor, a->cursor_n};
+        answer_clear(a);
+        if (!cursor)
+            break;
+    }
+    free(a);
+    return total;
+}
+
+Test(suite, lists_statistics_and_forgetting, .init = begin, .fini = end)
+{
+    enum { ROWS = 137 };
+    EACH_STORE (s, kind) {
+        static bool seen[1000];
+        memset(seen, 0, sizeof seen);
+        fill(s, ROWS);
+        struct store_operation *list = PEEK(LIST, "192.0.2.0/24\n", 500, .table = STORE_TABLE_GREYLIST, .limit = 10);
+        size_t live = 0;
+        all_pages(s, *list, seen, NULL);
+        for (int i = 0; i < ROWS; i++) {
+            live += seen[i];
+            cr_assert_eq(seen[i], i % 10 != 0, "%s: %d", names[kind], i);
+        }
+        list->key = STR("192.0.2*");
+        cr_assert_geq(all_pages(s, *list, NULL, NULL), ROWS, "%s", names[kind]);
+        list->key = STR("no such");
+        cr_assert_eq(all_pages(s, *list, NULL, NULL), 0, "%s", names[kind]);
+
+        struct store_stats stats = {0};
+        all_pages(s, *PEEK(STATS, "", 500, .table = STORE_TABLE_GREYLIST, .limit = 10), NULL, &stats);
+        cr_assert(stats.rows == 2 * ROWS && stats.expired == ROWS - live && stats.passed == ROWS, "%s: %lu rows, %lu expired, %lu passed",
+                  names[kind], stats.rows, stats.expired, stats.passed);
+        stats = (struct store_stats){0};
+        all_pages(s, *PEEK(STATS, "", 500, .table = STORE_TABLE_RATES, .limit = 10), NULL, &stats);
+        cr_assert(stats.rows == 1 && stats.expired == 0 && stats.passed == 1, "%s", names[kind]);
+
+        struct store_result r = ask(s, PEEK(SHOW, "192.0.2.0/24\n5", 500, .table = STORE_TABLE_RATES));
+        cr_assert(r.found && r.row.passed == 7, "%s", names[kind]);
+        cr_assert(!ask(s, PEEK(SHOW, "192.0.2.0/24\n0", 500, .table = STORE_TABLE_GREYLIST)).found, "%s: expired", names[kind]);
+        cr_assert(ask(s, PEEK(FORGET, "192.0.2.0/24\n5", 500, .table = STORE_TABLE_RATES)).found, "%s", names[kind]);
+        cr_assert(ask(s, TOUCH(FORGET, "192.0.2.0/24\n5", 500, 0, .table = STORE_TABLE_RATES)).found, "%s: a peek forgets nothing", names[kind]);
+        cr_assert(!ask(s, PEEK(SHOW, "192.0.2.0/24\n5", 500, .table = STORE_TABLE_RATES)).found, "%s", names[kind]);
+
+        struct store_operation *forget = TOUCH(FORGET_ALL, "192.0.2*0/24\n", 500, 0, .table = STORE_TABLE_GREYLIST, .limit = 50);
+        cr_assert_eq(all_pages(s, *forget, NULL, NULL), ROWS, "%s", names[kind]);
+        stats = (struct store_stats){0};
+        all_pages(s, *PEEK(STATS, "", 500, .table = STORE_TABLE_GREYLIST, .limit = 500), NULL, &stats);
+        cr_assert(stats.rows == ROWS && stats.passed == 0, "%s: only those of the prefix went", names[kind]);
+        cr_assert(ask(s, PEEK(MARK, "192.0.2.0/24\n5", 500)).found, "%s: only those of the table went", names[kind]);
+    }
+}
+
+/* --- two stores on one file, on one server
+ * --------------------------------------------------------------------------------------- */
+
+Test(suite, two_proxies_act_as_one, .init = begin, .fini = end)
+{
+    for (int kind = SQLITE; kind <= REDIS; kind++) {
+        struct store *one = open_kind(kind), *two = open_kind(kind);
+        cr_assert(!ask(one, TOUCH(GREYLIST, "k", 100, 1000)).found);
+        struct store_result r = ask(two, TOUCH(GREYLIST, "k", 400, 1000));
+        cr_assert(r.found && r.first_seen_ms == 100, "%s", names[kind]);
+        ask(two, TOUCH(PASSED, "k", 401, 1000));
+        cr_assert(ask(one, PEEK(GREYLIST, "k", 402)).known, "%s", names[kind]);
+        struct answer *a = xcalloc(400, sizeof *a);
+        for (int i = 0; i < 400; i++)
+            (i % 2 ? one : two)->ops->start(i % 2 ? one : two, TOUCH(RATE, "sum", 500, 0, .window_ms = 1000, .amount = 1), take_answer, &a[i]);
+        for (int i = 0; i < 400; i++) {
+            wait_for(&a[i].times, 1);
+            cr_assert_null(a[i].result.error, "%s: %s", names[kind], a[i].result.error);
+        }
+        cr_assert_eq(ask(one, PEEK(RATE, "sum", 500, .window_ms = 1000)).count, 400, "%s: each operation is atomic", names[kind]);
+        free(a);
+        store_free(&one);
+        store_free(&two);
+    }
+}
+
+/* --- the model
+ * ----------------------------------------------------------------------------------------------------------------- */
+
+enum { MODEL_KEYS = 4, MODEL_EVENTS = 4096 };
+struct model_rate {
+    uint64_t width, newest, slot[MODEL_EVENTS], amount[MODEL_EVENTS];
+    size_t events;
+};
+static struct model {
+    struct store_row rows[STORE_TABLE_COUNT][MODEL_KEYS];
+    struct model_rate rates[MODEL_KEYS];
+} model;
+static const char *const key_names[MODEL_KEYS] = {"a", "b\n", "c c", "\xff"};
+
+static size_t key_number(struct str key)
+{
+    size_t i = 0;
+    while (!str_eq(str_of(key_names[i]), key))
+        i++;
+    return i;
+}
+
+/* The row to work on: a dead one is a new one. */
+static struct store_row *model_row(enum store_table table, struct str key, uint64_t now, bool *live)
+{
+    struct store_row *row = &model.rows[table][key_number(key)];
+    *live = now < row->expires_ms;
+    return row;
+}
+
+static struct store_row model_use(struct store_row *row, bool live, const struct store_operation *op, uint64_t expires)
+{
+    struct store_row next = live ? *row : (struct store_row){.first_ms = op->now_ms, .last_ms = op->now_ms};
+    next.last_ms = op->now_ms > next.last_ms ? op->now_ms : next.last_ms;
+    next.expires_ms = expires > next.expires_ms ? expires : next.expires_ms;
+    next.passed += op->kind == STORE_PASSED ? 1 : op->kind == STORE_HISTORY ? op->amount : 0;
+    next.refused += op->kind == STORE_HISTORY ? op->refused : 0;
+    return next;
+}
+
+static uint64_t model_rate(const struct store_operation *op, bool *found)
+{
+    struct model_rate *m = &model.rates[key_number(op->key)];
+    uint64_t width = (op->window_ms + 15) / 16, slot = op->now_ms / width, sum = 0;
+    *found = m->width == width && m->events > 0 && op->now_ms < (m->newest + 17) * width;
+    struct model_rate fresh = {.width = width, .newest = slot};
+    if (!*found && op->mode == STORE_PEEK)
+        return 0;
+    if (!*found)
+        *m = fresh;
+    if (op->mode == STORE_TOUCH) {
+        m->newest = slot > m->newest ? slot : m->newest;
+        m->slot[m->events] = slot;
+        m->amount[m->events] = m->newest - slot < 17 ? op->amount : 0;
+        m->events++;
+        cr_assert_lt(m->events, MODEL_EVENTS);
+    }
+    for (size_t i = 0; i < m->events; i++)
+        sum += m->slot[i] + 17 > slot && m->slot[i] + 17 > m->newest ? m->amount[i] : 0;
+    return sum;
+}
+
+static struct store_result model_answer(const struct store_operation *op)
+{
+    static const enum store_table tables[] = {[STORE_MARK] = STORE_TABLE_MARKS, [STORE_GREYLIST] = STORE_TABLE_GREYLIST,
+                                              [STORE_PASSED] = STORE_TABLE_GREYLIST, [STORE_HISTORY] = STORE_TABLE_HISTORY,
+                                              [STORE_ALLOW] = STORE_TABLE_RULINGS, [STORE_DENY] = STORE_TABLE_RULINGS};
+    struct store_result r = {0};
+    uint64_t now = op->now_ms;
+    bool live, grey = op->kind == STORE_GREYLIST || op->kind == STORE_PASSED;
+    if (op->kind == STORE_RATE) {
+        r.count = model_rate(op, &r.found);
+        return r;
+    }
+    struct store_row *row = model_row(op->kind == STORE_SHOW || op->kind == STORE_FORGET ? op->table : tables[op->kind], op->key, now, &r.found);
+    struct store_row next = *row;
+    if (op->kind == STORE_ALLOW || op->kind == STORE_DENY) {
+        next = model_use(row, r.found, op, 0);
+        next.expires_ms = op->ttl_ms ? now + op->ttl_ms : STORE_FOREVER;
+        next.passed = op->kind == STORE_ALLOW;
+        next.refused = op->kind == STORE_DENY;
+    } else if (op->kind == STORE_FORGET) {
+        next = (struct store_row){0};
+    } else if (op->kind != STORE_SHOW) {
+        next = model_use(row, r.found, op, op->kind == STORE_GREYLIST && r.found ? 0 : now + op->ttl_ms);
+    }
+    r.row = op->kind >= STORE_ALLOW || (op->kind < STORE_SHOW && op->mode == STORE_TOUCH) ? next : r.found ? *row : (struct store_row){0};
+    if (op->mode == STORE_TOUCH)
+        *row = next;
+    if (grey && op->client.n) {
+        struct store_row *client = model_row(STORE_TABLE_CLIENTS, op->client, now, &live);
+        if (op->kind == STORE_PASSED && op->mode == STORE_TOUCH)
+            *client = model_use(client, live, op, now + op->ttl_ms), live = true;
+        r.client_passes = live ? client->passed : 0;
+    }
+    r.known = grey && (r.row.passed > 0 || (op->passes_known && r.client_passes >= op->passes_known));
+    for (size_t i = 0; grey && op->kind == STORE_GREYLIST && i < op->ruling_count && !r.ruling; i++) {
+        struct store_row *ruling = model_row(STORE_TABLE_RULINGS, op->rulings[i], now, &live);
+        r.ruling = !live ? STORE_NO_RULING : ruling->passed ? STORE_ALLOWED : STORE_DENIED;
+        r.ruling_index = live ? i : 0;
+    }
+    return r;
+}
+
+static uint64_t seed;
+static uint64_t pick(uint64_t below)
+{
+    seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+    return (seed >> 33) % below;
+}
+
+static struct str any_key(void)
+{
+    return str_of(key_names[pick(MODEL_KEYS)]);
+}
+
+static struct store_operation any_operation(uint64_t now, const struct str rulings[2])
+{
+    static const enum store_kind kinds[] = {STORE_MARK, STORE_GREYLIST, STORE_GREYLIST, STORE_GREYLIST, STORE_PASSED, STORE_PASSED, STORE_RATE, STORE_RATE,
+                                            STORE_HISTORY, STORE_HISTORY, STORE_SHOW, STORE_FORGET, STORE_ALLOW, STORE_DENY};
+    static const enum store_table tables[] = {STORE_TABLE_GREYLIST, STORE_TABLE_CLIENTS, STORE_TABLE_MARKS, STORE_TABLE_HISTORY, STORE_TABLE_RULINGS};
+    struct store_operation op = {.kind = kinds[pick(sizeof kinds / sizeof kinds[0])], .mode = pick(3) ? STORE_TOUCH : STORE_PEEK, .key = any_key(),
+                                 .now_ms = now, .ttl_ms = pick(40), .client = pick(3) ? any_key() : STR_NONE, .passes_known = pick(4),
+                                 .rulings = rulings, .ruling_count = pick(3), .amount = pick(5), .refused = pick(3),
+                                 .window_ms = pick(8) ? 64 : 100, .table = tables[pick(5)]};
+    return op;
+}
+
+static void compare(const char *name, int step, const struct store_operation *op, const struct store_result *got, const struct store_result *want)
+{
+#define SAME(field) \
+    cr_assert_eq(got->field, want->field, "%s: step %d, operation %d %s: " #field " is %llu, the model says %llu", name, step, op->kind, \
+                 op->mode == STORE_TOUCH ? "touch" : "peek", (unsigned long long)got->field, (unsigned long long)want->field)
+    cr_assert_null(got->error, "%s: step %d: %s", name, step, got->error);
+    SAME(found);
+    if (op->kind == STORE_RATE) {
+        SAME(count);
+        return;
+    }
+    SAME(known);
+    SAME(row.first_ms);
+    SAME(row.last_ms);
+    SAME(row.expires_ms);
+    SAME(row.passed);
+    SAME(row.refused);
+    SAME(client_passes);
+    if (op->kind == STORE_GREYLIST) {
+        SAME(ruling);
+        SAME(ruling_index);
+    }
+}
+
+/* Random operations, some at once, with a clock that goes on, jumps and now and then goes back. */
+static void hold_against_model(struct store *s, const char *name, uint64_t from, int steps)
+{
+    enum { AT_ONCE = 12 };
+    struct answer *answers = xcalloc(AT_ONCE, sizeof *answers);
+    uint64_t now = 1700000000000;
+    seed = from;
+    memset(&model, 0, sizeof model);
+    for (int step = 0; step < steps;) {
+        struct store_operation ops[AT_ONCE];
+        struct str rulings[AT_ONCE][2];
+        struct store_result want[AT_ONCE];
+        int n = 1 + (int)pick(AT_ONCE);
+        for (int i = 0; i < n; i++) {
+            now += pick(50) == 0 ? pick(200) : pick(6);
+            now -= pick(60) == 0 ? pick(30) : 0;
+            rulings[i][0] = any_key(), rulings[i][1] = any_key();
+            ops[i] = any_operation(now, rulings[i]);
+            want[i] = model_answer(&ops[i]);
+            s->ops->start(s, &ops[i], take_answer, &answers[i]);
+        }
+        for (int i = 0; i < n; i++) {
+            wait_for(&answers[i].times, 1);
+            compare(name, step + i, &ops[i], &answers[i].result, &want[i]);
+            answer_clear(&answers[i]);
+        }
+        step += n;
+    }
+    free(answers);
+}
+
+Test(suite, memory_against_the_model, .init = begin, .fini = end)
+{
+    for (uint64_t i = 1; i <= 10; i++) {
+        struct store *s = open_kind(MEMORY);
+        hold_against_model(s, names[MEMORY], i, 3000);
+        store_free(&s);
+    }
+}
+
+Test(suite, sqlite_against_the_model, .init = begin, .fini = end)
+{
+    struct store *s = open_kind(SQLITE);
+    hold_against_model(s, names[SQLITE], 11, 6000);
+    store_free(&s);
+}
+
+Test(suite, redis_against_the_model, .init = begin, .fini = end)
+{
+    struct store *s = open_kind(REDIS);
+    hold_against_model(s, names[REDIS], 12, 6000);
+    store_free(&s);
+}
