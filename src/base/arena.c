@@ -23,7 +23,7 @@ enum { GAP = 0 };
 #define SHOW(p, n) ((void)(p), (void)(n))
 #endif
 
-enum { ALIGN = _Alignof(max_align_t), BLOCK_FIRST = 224, BLOCK_MAX = 16384 };
+enum { ALIGN = _Alignof(max_align_t), BLOCK_FIRST = 368, BLOCK_MAX = 16384 };
 
 struct arena_block {
     struct arena_block *older;

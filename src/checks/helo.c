@@ -23,7 +23,7 @@ static bool is_our_address(const struct settings *settings, const struct addr *a
 {
     for (size_t i = 0; i < settings->listen_count; i++) {
         struct addr_port listen;
-        if (addr_port_parse(settings->listen[i], 25, &listen) && addr_eq(&listen.addr, a))
+        if (addr_port_parse(settings->listen[i].address, 25, &listen) && addr_eq(&listen.addr, a))
             return true;
     }
     return false;

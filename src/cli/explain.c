@@ -239,7 +239,7 @@ static int set_up(struct explain *e)
     e->health = list_health_new(e->loop, e->resolver);
     e->world = (struct evidence_world){.loop = e->loop, .settings = &e->settings, .resolver = e->resolver, .store = e->store, .health = e->health};
     e->dns_budget = (unsigned)e->settings.dns_questions;
-    e->subjects[STAGE_CONNECT].listener = e->settings.listen_count > 0 ? e->settings.listen[0] : STR("*:25");
+    e->subjects[STAGE_CONNECT].listener = e->settings.listen_count > 0 ? e->settings.listen[0].address : STR("*:25");
     return EXIT_OK;
 }
 

@@ -107,6 +107,27 @@ static void join(struct arena *arena, void *list_pointer, size_t *count, struct 
     *more = (struct growing){0};
 }
 
+/* `domains any` makes the backend the judge of recipients: it must know who the client is, or it would trust our address (open relay). */
+static void judge_any(struct config_reading *r)
+{
+    for (size_t i = 0; r->any_domain && i < r->s->backend_count; i++)
+        if (r->s->backends[i].client_address == CLIENT_ADDRESS_NONE) {
+            diag_add(r->diags, DIAG_ERROR, r->any_span, "write `client-address xclient` or `client-address proxy` behind each backend, or name the domains",
+                     "`domains any` needs every backend to be told the client's address");
+            return;
+        }
+}
+
+/* Listeners that speak of TLS need a certificate; which may stand further down, or come in another reading. */
+static void judge_tls(struct config_reading *r)
+{
+    for (size_t i = 0; r->tls_wanted && i < r->s->listen_count && !r->s->certificate_count; i++)
+        if (r->s->listen[i].tls || r->s->listen[i].require_tls) {
+            diag_add(r->diags, DIAG_ERROR, r->tls_span, "write: certificate \"/etc/postern/mx.pem\"", "a listener with TLS needs a certificate");
+            return;
+        }
+}
+
 static void read_source(struct settings *s, const struct source *source, struct diags *diags, unsigned *seen)
 {
     struct config_reading r = {.s = s, .source = source, .diags = diags};
@@ -117,7 +138,11 @@ static void read_source(struct settings *s, const struct source *source, struct 
     }
     join(&s->arena, &s->domains, &s->domain_count, &r.domains, sizeof *s->domains);
     join(&s->arena, &s->listen, &s->listen_count, &r.listen, sizeof *s->listen);
+    join(&s->arena, &s->certificates, &s->certificate_count, &r.certificates, sizeof *s->certificates);
     join(&s->arena, &s->backends, &s->backend_count, &r.backends, sizeof *s->backends);
+    join(&s->arena, &s->routes, &s->route_count, &r.routes, sizeof *s->routes);
+    judge_any(&r);
+    judge_tls(&r);
     join(&s->arena, &s->resolvers, &s->resolver_count, &r.resolvers, sizeof *s->resolvers);
 }
 

@@ -108,7 +108,7 @@ static void advise_circles(const struct settings *s, struct diags *diags)
         const struct backend_setting *backend = &s->backends[b];
         bool here = backend->numeric ? addr_is_loopback(&backend->address.addr) : str_eq(backend->host, STR("localhost"));
         for (size_t i = 0; i < s->listen_count; i++) {
-            struct str text = s->listen[i];
+            struct str text = s->listen[i].address;
             struct addr_port at = {0};
             uint64_t port = 0;
             bool all = text.p[0] == '*' || text.p[0] == ':';

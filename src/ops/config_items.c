@@ -1,5 +1,5 @@
 /*
- * config_items.c - the items of the settings that are lists: domains, networks, listeners, backends, resolvers.
+ * config_items.c - the items of the settings that are lists: domains, networks, listeners, resolvers (backends: config_backend.c).
  *
  * Each function eats one item, which begins at the current token and ends before a ',' or the end of the line; an item that wants options
  * behind it reads on itself. Good items go to the reading's lists, bad ones are complained of, so that all complaints come at once.
@@ -10,13 +10,13 @@
 #include <string.h>
 
 /* The words that are left of an item that was complained of, so that the items behind it are still read. */
-static void skip_item(struct lexer *l)
+void config_skip_item(struct lexer *l)
 {
     while (l->current.kind == TOKEN_WORD || l->current.kind == TOKEN_STRING)
         lexer_take(l);
 }
 
-static bool take_text(struct config_reading *r, const char *expected, struct token *t)
+bool config_take_text(struct config_reading *r, const char *expected, struct token *t)
 {
     *t = r->lexer.current;
     if (t->kind == TOKEN_WORD || t->kind == TOKEN_STRING) {
@@ -37,7 +37,7 @@ static bool is_label_byte(char c)
 }
 
 /* RFC 5321 Domain without address literals; underscores are tolerated, as at RCPT. */
-static bool is_domain(struct str s)
+bool config_is_domain(struct str s)
 {
     struct str rest = s, label;
     if (s.n == 0 || s.n > 253)
@@ -73,20 +73,26 @@ static const char *domain_hint(struct str s)
 void setting_item_domains(struct config_reading *r)
 {
     struct token t;
-    if (!take_text(r, "a domain", &t))
+    if (!config_take_text(r, "a domain", &t))
         return;
-    if (str_eq_nocase(t.text, STR("any"))) {
-        diag_add(r->diags, DIAG_ERROR, t.span, NULL,
-                 "`domains any` needs the backend to be told the client's address, which this version cannot do: name the domains");
+    if (str_eq_nocase(t.text, STR("any"))) { /* whether that is safe is judged at the end: config.c */
+        r->s->domains_any = r->any_domain = true;
+        r->any_span = t.span;
         return;
     }
+    config_domain_add(r, &r->domains, &t);
+}
+
+void config_domain_add(struct config_reading *r, struct growing *list, const struct token *token)
+{
+    struct token t = *token;
     struct str name = t.text.n > 0 && t.text.p[0] == '.' ? str_sub(t.text, 1, t.text.n) : t.text;
     struct addr literal;
-    if (!is_domain(name) || addr_parse(name, &literal)) {
+    if (!config_is_domain(name) || addr_parse(name, &literal)) {
         diag_add(r->diags, DIAG_ERROR, t.span, t.text.n > 0 ? domain_hint(t.text) : NULL, "'%.*s' is not a domain", STR_ARG(t.text));
         return;
     }
-    *(struct str *)growing_add(&r->domains, sizeof(struct str)) = arena_lower(&r->s->arena, t.text);
+    *(struct str *)growing_add(list, sizeof(struct str)) = arena_lower(&r->s->arena, t.text);
 }
 
 /* ---- networks ---- */
@@ -110,7 +116,7 @@ void setting_item_relay_from(struct config_reading *r)
 {
     struct token t;
     struct prefix p;
-    if (!take_text(r, "a network", &t))
+    if (!config_take_text(r, "a network", &t))
         return;
     if (!prefix_parse(t.text, &p)) {
         char *hint = prefix_hint(t.text);
@@ -131,7 +137,7 @@ void setting_item_relay_from(struct config_reading *r)
 
 /* ---- listeners ---- */
 
-static bool is_port(struct str s, uint64_t minimum, uint16_t *out)
+bool config_is_port(struct str s, uint64_t minimum, uint16_t *out)
 {
     uint64_t port;
     if (!str_to_u64(s, 65535, &port) || port < minimum)
@@ -145,9 +151,9 @@ static bool listen_valid(struct str s)
     struct addr_port parsed;
     uint16_t port;
     if (str_starts(s, STR("*:")))
-        return is_port(str_sub(s, 2, s.n), 0, &port);
+        return config_is_port(str_sub(s, 2, s.n), 0, &port);
     if (str_starts(s, STR(":")))
-        return is_port(str_sub(s, 1, s.n), 0, &port);
+        return config_is_port(str_sub(s, 1, s.n), 0, &port);
     return addr_port_parse(s, 0, &parsed);
 }
 
@@ -161,84 +167,89 @@ static const char *listen_hint(struct str s)
     return "write ADDRESS:PORT: *:25, 192.0.2.1:25 or [2001:db8::1]:25";
 }
 
+static bool read_proxy_from(struct config_reading *r, struct listener_setting *x)
+{
+    struct token t;
+    struct prefix p;
+    if (!config_take_text(r, "the network of the balancer", &t))
+        return false;
+    if (!prefix_parse(t.text, &p) || p.bits == 0) {
+        diag_add(r->diags, DIAG_ERROR, t.span, "write the addresses of your balancers: 192.0.2.10 or 192.0.2.0/29",
+                 "'%.*s' is not a network of balancers", STR_ARG(t.text));
+        return false;
+    }
+    if (!x->proxy_from)
+        x->proxy_from = prefix_set_new();
+    prefix_set_add(x->proxy_from, &p);
+    return true;
+}
+
+static bool listen_option(struct config_reading *r, struct listener_setting *x)
+{
+    struct token t = lexer_take(&r->lexer);
+    if (str_eq_nocase(t.text, STR("proxy-from")))
+        return read_proxy_from(r, x);
+    x->tls |= str_eq_nocase(t.text, STR("tls"));
+    x->require_tls |= str_eq_nocase(t.text, STR("require-tls"));
+    if (str_eq_nocase(t.text, STR("tls")) || str_eq_nocase(t.text, STR("require-tls"))) {
+        r->tls_wanted = true;
+        r->tls_span = t.span;
+        return true;
+    }
+    diag_add(r->diags, DIAG_ERROR, t.span, "the options are tls, require-tls and proxy-from NETWORK; between two listeners stands a ','",
+             "a listener has no option '%.*s'", STR_ARG(t.text));
+    return false;
+}
+
 void setting_item_listen(struct config_reading *r)
 {
     struct token t;
-    if (!take_text(r, "ADDRESS:PORT", &t))
+    if (!config_take_text(r, "ADDRESS:PORT", &t))
         return;
     if (!listen_valid(t.text)) {
         diag_add(r->diags, DIAG_ERROR, t.span, listen_hint(t.text), "'%.*s' is not an address to listen at", STR_ARG(t.text));
+        config_skip_item(&r->lexer);
         return;
     }
-    const struct str *list = r->listen.items;
+    const struct listener_setting *list = r->listen.items;
     bool any_port = str_ends_nocase(t.text, STR(":0")); /* the system chooses: two are two */
     for (size_t i = 0; i < r->listen.count && !any_port; i++) {
-        if (str_eq(list[i], t.text)) {
+        if (str_eq(list[i].address, t.text)) {
             diag_add(r->diags, DIAG_ERROR, t.span, NULL, "'%.*s' is listened at twice", STR_ARG(t.text));
             return;
         }
     }
-    *(struct str *)growing_add(&r->listen, sizeof(struct str)) = arena_str(&r->s->arena, t.text);
+    struct listener_setting x = {.address = arena_str(&r->s->arena, t.text)};
+    bool good = true;
+    while (good && r->lexer.current.kind == TOKEN_WORD)
+        good = listen_option(r, &x);
+    if (!good)
+        config_skip_item(&r->lexer);
+    *(struct listener_setting *)growing_add(&r->listen, sizeof x) = x;
 }
 
-/* ---- backends ---- */
+/* ---- certificates ---- */
 
-/* "name", "name:port", "192.0.2.1:25", "[2001:db8::1]:25", and bare addresses of both families. */
-static bool backend_parse(struct arena *arena, struct str s, struct backend_setting *out, const char **hint)
+static struct str file_name(struct config_reading *r, struct str text)
 {
-    const uint16_t smtp = 25;
-    size_t colon = str_find(s, ':', 0);
-    *hint = "write HOST:PORT: 127.0.0.1:10025, [2001:db8::1]:25 or mail.example.org:25";
-    *out = (struct backend_setting){.numeric = true, .address.port = smtp};
-    if (addr_parse(s, &out->address.addr) || addr_port_parse(s, smtp, &out->address)) {
-        char text[ADDR_TEXT];
-        out->host = arena_str(arena, str_of(addr_format(&out->address.addr, text)));
-        *hint = "a port is a number from 1 to 65535";
-        return out->address.port != 0;
-    }
-    out->numeric = false;
-    if (s.n > 0 && s.p[0] != '[' && str_find(s, ':', colon + 1) < s.n)
-        *hint = "write an IPv6 address with a port in brackets: [2001:db8::1]:25";
-    if (colon < s.n && is_domain(str_sub(s, 0, colon)) && !is_port(str_sub(s, colon + 1, s.n), 1, &out->address.port)) {
-        *hint = "a port is a number from 1 to 65535";
-        return false;
-    }
-    struct str host = str_sub(s, 0, colon);
-    struct str last = str_sub(host, host.n, host.n);
-    for (struct str rest = host, part; str_split(&rest, '.', &part);)
-        last = part;
-    uint64_t number;
-    if (!is_domain(host) || str_to_u64(last, UINT64_MAX, &number)) /* 192.0.2 or 1.2.3.4.5 is no name */
-        return false;
-    out->host = arena_lower(arena, host);
-    return true;
+    struct buf name = {0};
+    buf_str(&name, text);
+    char *relative = buf_steal(&name), *path = source_path(r->source->name, relative);
+    struct str out = arena_str(&r->s->arena, str_of(path));
+    free(relative);
+    free(path);
+    return out;
 }
 
-void setting_item_backend(struct config_reading *r)
+void setting_item_certificate(struct config_reading *r)
 {
     struct token t;
-    const char *hint;
-    struct backend_setting backend;
-    if (!take_text(r, "HOST:PORT", &t))
+    if (!config_take_text(r, "a PEM file", &t))
         return;
-    if (!backend_parse(&r->s->arena, t.text, &backend, &hint)) {
-        diag_add(r->diags, DIAG_ERROR, t.span, hint, "'%.*s' is not a backend", STR_ARG(t.text));
-        skip_item(&r->lexer);
-        return;
-    }
-    if (r->lexer.current.kind == TOKEN_WORD) {
-        struct token option = r->lexer.current;
-        diag_add(r->diags, DIAG_ERROR, option.span, "write a ',' between two backends, or each on a line of its own",
-                 "a backend has no option '%.*s'", STR_ARG(option.text));
-        skip_item(&r->lexer);
-        return;
-    }
-    const struct backend_setting *list = r->backends.items;
-    for (size_t i = 0; i < r->backends.count; i++) {
-        if (str_eq(list[i].host, backend.host) && list[i].address.port == backend.address.port)
-            diag_add(r->diags, DIAG_WARNING, t.span, NULL, "backend '%.*s' is named twice", STR_ARG(t.text));
-    }
-    *(struct backend_setting *)growing_add(&r->backends, sizeof backend) = backend;
+    struct certificate_setting *c = growing_add(&r->certificates, sizeof *c);
+    c->file = c->key_file = file_name(r, t.text);
+    if (r->lexer.current.kind == TOKEN_WORD || r->lexer.current.kind == TOKEN_STRING)
+        c->key_file = file_name(r, lexer_take(&r->lexer).text);
 }
 
 /* ---- resolvers ---- */
@@ -247,13 +258,13 @@ void setting_item_resolver(struct config_reading *r)
 {
     struct token t;
     struct addr_port server = {.port = 53};
-    if (!take_text(r, "ADDRESS:PORT", &t))
+    if (!config_take_text(r, "ADDRESS:PORT", &t))
         return;
     if (addr_parse(t.text, &server.addr) || (addr_port_parse(t.text, 53, &server) && server.port != 0)) {
         *(struct addr_port *)growing_add(&r->resolvers, sizeof server) = server;
         return;
     }
-    bool name = is_domain(str_sub(t.text, 0, str_find(t.text, ':', 0)));
+    bool name = config_is_domain(str_sub(t.text, 0, str_find(t.text, ':', 0)));
     diag_add(r->diags, DIAG_ERROR, t.span,
              name ? "a resolver is given by its address, as there is nobody yet to look up its name"
                   : "write ADDRESS or ADDRESS:PORT: 127.0.0.1, 127.0.0.1:5353, [::1]:53",

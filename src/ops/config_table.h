@@ -18,7 +18,11 @@ struct config_reading {
     const struct source *source;
     struct diags *diags;
     struct lexer lexer;
-    struct growing domains, listen, backends, resolvers;
+    struct growing domains, listen, certificates, backends, resolvers, routes;
+    bool any_domain;            /* `domains any` was read here: at this span */
+    struct span any_span;
+    bool tls_wanted;            /* a listener option about TLS was read here: at this span */
+    struct span tls_span;
 };
 
 struct setting_row {
@@ -44,6 +48,13 @@ void setting_range(const struct setting_row *row, struct buf *out);
 void setting_default(const struct setting_row *row, struct buf *out);
 
 void *growing_add(struct growing *g, size_t item_size); /* room for one more item, cleared */
+
+/* Shared by those that read items. */
+void config_skip_item(struct lexer *l);                       /* the rest of an item that was complained of */
+bool config_take_text(struct config_reading *r, const char *expected, struct token *t); /* a word or a string, or a complaint */
+bool config_is_domain(struct str s);
+bool config_is_port(struct str s, uint64_t minimum, uint16_t *out);
+void config_domain_add(struct config_reading *r, struct growing *list, const struct token *token); /* validates */
 
 /* The items of each list setting (config_items.c). */
 #define SETTING_LIST(field, name, group, help) void setting_item_##field(struct config_reading *r);

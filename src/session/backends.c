@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "postern/net/tls.h"
 #include "session.h"
 
 enum { ADDRESSES_MAX = 8 };
@@ -27,6 +28,8 @@ struct backend {
     bool lives;                   /* its last connection answered */
     bool ever;                    /* it answered at some time: its extensions are known */
     struct extensions extensions;
+    uint64_t connections;         /* open now */
+    struct tls_context *tls;      /* NULL: `tls off` */
     uint64_t rests_until;         /* mono */
     uint64_t rest_ms;             /* the last rest; doubles */
 };
@@ -42,6 +45,29 @@ struct backends {
 static void probe_run(struct task *t);
 static void probe_timer(struct timer *t);
 
+/* `require` verifies as configured, or anyone when nothing was said; a CA file that cannot be read leaves a backend that nobody can reach. */
+static struct tls_context *make_tls(const struct backend_setting *set)
+{
+    struct tls_fingerprint fingerprint;
+    struct tls_client_options options = {.verify = TLS_VERIFY_OFF};
+    struct arena scratch = {0};
+    char *error = NULL;
+    if (set->tls_fingerprint.n && tls_fingerprint_parse(set->tls_fingerprint, &fingerprint)) {
+        options.verify = TLS_VERIFY_FINGERPRINT;
+        options.fingerprints = &fingerprint;
+        options.fingerprint_count = 1;
+    } else if (set->tls_name.n) {
+        options.verify = TLS_VERIFY_NAME;
+        options.ca_file = set->tls_ca.n ? arena_cstr(&scratch, set->tls_ca) : NULL;
+    }
+    struct tls_context *c = tls_context_client(&options, &error);
+    if (!c)
+        log_note(LOG_ERROR_, "backend-tls", "%s", error);
+    free(error);
+    arena_clear(&scratch);
+    return c;
+}
+
 struct backends *backends_new(struct proxy *p)
 {
     const struct settings *s = p->parts.settings;
@@ -55,6 +81,11 @@ struct backends *backends_new(struct proxy *p)
         x->setting = s->backends[i];
         x->task.run = probe_run;
         x->timer.fire = probe_timer;
+        if (x->setting.tls != BACKEND_TLS_OFF) {
+            x->tls = make_tls(&x->setting);
+            if (!x->tls && x->setting.tls == BACKEND_TLS_MAY)
+                x->setting.tls = BACKEND_TLS_OFF;
+        }
         if (x->setting.numeric) {
             x->addresses[0] = x->setting.address;
             x->address_count = 1;
@@ -77,6 +108,7 @@ void backends_free(struct backends **bp)
         return;
     for (size_t i = 0; i < b->count; i++) {
         end_probe(&b->list[i]);
+        tls_context_free(&b->list[i].tls);
         timer_cancel(b->proxy->parts.loop, &b->list[i].timer);
         loop_unwake(b->proxy->parts.loop, &b->list[i].task);
     }
@@ -166,7 +198,7 @@ static void probe_run(struct task *t)
     if (!b->probe) {
         if (loop_now(l) < b->probe_at || !resolve(b)) /* a stream that is gone may have woken us */
             return;
-        b->probe = upstream_new(b->pool->proxy, &b->task, b, (struct upstream_needs){false});
+        b->probe = upstream_new(b->pool->proxy, &b->task, &(struct upstream_wish){.only = b});
     }
     if (upstream_run(b->probe) == UPSTREAM_OPENING) {
         timer_set(l, &b->timer, upstream_deadline(b->probe));
@@ -202,6 +234,7 @@ void backend_answered(struct backend *b, const struct extensions *e)
         log_backend(b, LOG_INFO_, "backend-up", NULL);
     b->lives = b->ever = true;
     b->extensions = *e;
+    b->extensions.xclient = STR_NONE; /* it lives no longer than its connection */
     b->rests_until = 0;
     b->rest_ms = 0;
 }
@@ -257,6 +290,34 @@ void backends_unwait(struct backends *b, struct task *waiter)
     for (size_t i = 0; i < b->waiter_count; i++)
         if (b->waiters[i] == waiter)
             b->waiters[i--] = b->waiters[--b->waiter_count];
+}
+
+bool backend_has_room(const struct backend *b)
+{
+    return b->setting.connections == 0 || b->connections < b->setting.connections;
+}
+
+void backend_connection(struct backend *b, int step)
+{
+    b->connections += (uint64_t)(int64_t)step;
+}
+
+const struct backend_setting *backend_setting_of(const struct backend *b)
+{
+    return &b->setting;
+}
+
+struct tls_context *backend_tls_context(struct backend *b)
+{
+    return b->tls;
+}
+
+bool backends_want_client(const struct backends *b)
+{
+    for (size_t i = 0; i < b->count; i++)
+        if (b->list[i].setting.client_address != CLIENT_ADDRESS_NONE)
+            return true;
+    return false;
 }
 
 /* Usable: it lives. When all are dead just now, what those that ever answered had. */

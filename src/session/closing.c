@@ -66,6 +66,7 @@ static void fill_record(struct transaction *t, struct record *r)
         .client = t->client,
         .listener = t->scopes[STAGE_CONNECT]->subject->listener,
         .esmtp = t->esmtp,
+        .tls = t->tls,
         .sticky_helo = t->sticky != NULL,
         .sticky_scope = t->sticky,
         .reply = t->reply,

@@ -1,7 +1,8 @@
 /*
  * content.c - a message's content: received, held in wire form until the verdict, given to the backend, answered once.
  *
- *   DATA -> content_begin: 354 -> content_run: line ends, header, spool -> "." -> content_dot: limits, stage data, delivery, the one reply
+ *   DATA -> content_begin -> content_run: line ends, header, spool -> "." -> content_dot: limits, stage data, delivery, the one reply
+ *   BDAT -> chunks.c brings the octets, LAST is the dot
  *
  * 250 is said only after the backend said it. What will be refused anyway (too big, a spool that failed) is still read to its end by the same
  * state machine, so that nothing in it is ever taken for a command (PROTOCOL section 2, smuggling past the size limit).
@@ -10,7 +11,8 @@
 #include <string.h>
 
 #include "postern/checks/content.h"
-#include "session.h"
+#include "content.h"
+#include "postern/checks/content.h"
 
 void content_free(struct message **cp)
 {
@@ -35,20 +37,29 @@ static struct str *names_to_remove(struct session *s, size_t *n)
     return names;
 }
 
-enum step content_begin(struct session *s)
+/* The scope of stage data: opened before the content comes, so that what reads it can ask DNS while it flows. */
+static void open_data(struct session *s)
+{
+    struct transaction *t = s->t;
+    struct subject subject = {.content = {0}};
+    t->scopes[STAGE_DATA] = scope_new(&s->proxy->world, s->policy, STAGE_DATA, t->scopes[STAGE_MAIL], &subject, &s->task,
+                                      &s->dns_budget, s->start_ms);
+    facts_set_text(&t->scopes[STAGE_DATA]->facts, FACT_CLASS, t->class);
+    stages_open(s, t->scopes[STAGE_DATA]);
+}
+
+void content_begin(struct session *s)
 {
     const struct settings *set = s->proxy->parts.settings;
     struct message *c = xcalloc(1, sizeof *c);
     s->t->content = c;
+    open_data(s);
     c->spool.memory_max = set->spool_memory;
     c->spool.directory = arena_cstr(&s->t->arena, set->spool_directory);
     c->deadline_ms = session_now(s) + set->message_time;
     size_t n;
     struct str *names = names_to_remove(s, &n);
-    header_begin(&c->header, set->header_size, names, n, NULL);
-    speak_id(s, REPLY_START_DATA, STR_NONE);
-    s->phase = PHASE_CONTENT;
-    return STEP_DONE;
+    header_begin(&c->header, set->header_size, names, n, content_taps(s->t->scopes[STAGE_DATA]));
 }
 
 /* --- receiving ----------------------------------------------------------------------------------------------------------------- */
@@ -66,7 +77,7 @@ static void keep(struct message *c, struct str wire)
     buf_clear(&c->kept);
 }
 
-static void finish(struct session *s, struct message *c)
+void content_finish(struct session *s, struct message *c)
 {
     if (!c->refused) {
         header_end(&c->header, &c->kept);
@@ -74,9 +85,25 @@ static void finish(struct session *s, struct message *c)
     }
     if (c->data.bare_cr + c->data.bare_lf > 0)
         count(COUNTER_BARE_NEWLINE);
+    struct content numbers = {.size = c->data.size,
+                              .longest_line = c->data.longest_line,
+                              .received = c->header.received,
+                              .bare_newline = c->data.bare_cr + c->data.bare_lf > 0};
+    content_ended(s->t->scopes[STAGE_DATA], &numbers);
     buf_free(&c->kept);
     buf_free(&c->wire);
     s->phase = PHASE_DOT;
+}
+
+/* What was read into c->wire goes on to header, spool and taps. */
+void content_kept(struct message *c, uint64_t limit)
+{
+    if (limit && c->data.size > limit)
+        c->refused = true;
+    keep(c, buf_view(&c->wire));
+    buf_clear(&c->wire);
+    if (c->refused)
+        spool_clear(&c->spool);
 }
 
 enum step content_run(struct session *s)
@@ -90,14 +117,9 @@ enum step content_run(struct session *s)
     enum data_result r = data_read(&c->data, &in, c->refused ? NULL : &c->wire);
     session_input_left(s, in);
     s->idle_since = session_now(s);
-    if (limit && c->data.size > limit)
-        c->refused = true;
-    keep(c, buf_view(&c->wire));
-    buf_clear(&c->wire);
-    if (c->refused)
-        spool_clear(&c->spool);
+    content_kept(c, limit);
     if (r == DATA_END)
-        finish(s, c);
+        content_finish(s, c);
     return STEP_DONE;
 }
 
@@ -112,9 +134,9 @@ static bool content_unfit(const struct session *s, enum reply_id *id)
         *id = REPLY_SIZE_COUNTED;
     else if (c->header.too_big)
         *id = REPLY_HEADER_TOO_BIG;
-    else if (c->data.nul)
+    else if (c->data.nul && !c->binary)
         *id = REPLY_NUL_BYTE;
-    else if (set->bare_newline == BARE_NEWLINE_REFUSE && c->data.bare_cr + c->data.bare_lf)
+    else if (!c->binary && set->bare_newline == BARE_NEWLINE_REFUSE && c->data.bare_cr + c->data.bare_lf)
         *id = REPLY_BARE_NEWLINE;
     else if (c->header.received > set->received_limit)
         *id = REPLY_LOOP;
@@ -153,22 +175,6 @@ static enum step content_refuse_id(struct session *s, enum reply_id id)
     return content_refuse(s, &r, "postern");
 }
 
-static void open_data(struct session *s)
-{
-    struct transaction *t = s->t;
-    const struct message *c = t->content;
-    struct subject subject = {.content = {.size = c->data.size,
-                                          .longest_line = c->data.longest_line,
-                                          .received = c->header.received,
-                                          .bare_newline = c->data.bare_cr + c->data.bare_lf > 0}};
-    t->scopes[STAGE_DATA] = scope_new(&s->proxy->world, s->policy, STAGE_DATA, t->scopes[STAGE_MAIL], &subject, &s->task,
-                                      &s->dns_budget, s->start_ms);
-    content_ended(t->scopes[STAGE_DATA], &subject.content);
-    facts_set_text(&t->scopes[STAGE_DATA]->facts, FACT_CLASS, t->class);
-    stages_snapshot(s, &t->scopes[STAGE_DATA]->facts);
-    stages_open(s, t->scopes[STAGE_DATA]);
-}
-
 /* Scopes of the accepted recipients, in the transaction's arena. */
 static struct scope **accepted_scopes(struct transaction *t, size_t *n)
 {
@@ -185,8 +191,7 @@ static enum step content_judge(struct session *s, struct reply *refusal)
 {
     struct transaction *t = s->t;
     *refusal = (struct reply){0};
-    if (!t->scopes[STAGE_DATA])
-        open_data(s);
+    stages_snapshot(s, &t->scopes[STAGE_DATA]->facts);
     if (!t->verdicts[STAGE_DATA].present && !str_eq(t->class, STR("accept"))) {
         struct stage_verdict v[STAGE_COUNT];
         stages_verdicts(s, v);
@@ -254,7 +259,7 @@ static void build_front(struct session *s)
         .name = name->state == FACT_KNOWN ? name->v.text : STR_NONE,
         .client = s->peer.addr,
         .hostname = s->proxy->parts.settings->hostname,
-        .protocol = s->esmtp ? "ESMTP" : "SMTP",
+        .protocol = s->tls ? "ESMTPS" : s->esmtp ? "ESMTP" : "SMTP",
         .id = str_of(t->id),
         .wall_ms = loop_wall(session_loop(s)),
     };
@@ -285,8 +290,7 @@ static enum step content_deliver(struct session *s)
     count(ok ? COUNTER_MESSAGES_DELIVERED : COUNTER_MESSAGES_FAILED);
     if (ok && gone)
         count(COUNTER_CLIENT_LEFT_AFTER_DOT);
-    bool ours = !t->dot_reply.code && !t->data_reply.code;
-    const char *by = ours || (t->dot_reply.code && !s->upstream && !ok) ? "postern" : "backend";
+    const char *by = t->unclear || (!t->dot_reply.code && !t->data_reply.code) ? "postern" : "backend";
     content_end(s, &outcome, by, ok ? gone ? "client-left-after-dot" : "delivered" : "failed");
     return STEP_DONE;
 }

@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 
+#include "postern/net/tls.h"
 #include "session.h"
 
 struct proxy *proxy_new(const struct proxy_parts *parts, struct policy *policy)
@@ -14,8 +15,9 @@ struct proxy *proxy_new(const struct proxy_parts *parts, struct policy *policy)
                                        .resolver = parts->resolver,
                                        .store = parts->store,
                                        .health = parts->health};
-    p->policy = policy_ref(policy);
+    proxy_set_policy(p, policy);
     p->backends = backends_new(p);
+    p->tells_client = backends_want_client(p->backends);
     p->per_client = map_new();
     p->per_network = map_new();
     p->scratch = xmalloc(READ_CHUNK);
@@ -31,7 +33,20 @@ void proxy_set_policy(struct proxy *p, struct policy *policy)
 {
     struct policy *old = p->policy;
     p->policy = policy_ref(policy);
+    p->snapshots = stages_want_snapshots(p, policy);
     policy_unref(&old);
+}
+
+void proxy_set_tls(struct proxy *p, struct tls_context *context)
+{
+    struct tls_context *old = p->tls;
+    p->tls = context ? tls_context_hold(context) : NULL;
+    tls_context_free(&old);
+}
+
+bool proxy_wants_local(const struct proxy *p)
+{
+    return p->tells_client;
 }
 
 size_t proxy_sessions(const struct proxy *p)
@@ -67,43 +82,63 @@ static void tally_add(struct map *m, struct str key, int step)
 }
 
 /* Refuses at the door: one line and the end, no session. */
-static void turn_away(struct proxy *p, struct stream *client, enum reply_id id)
+static void turn_away(struct proxy *p, struct stream *client, enum reply_id id, bool expects_tls)
 {
     struct arena arena = {0};
     struct buf out = {0};
     struct reply r = reply_make(&arena, id, p->parts.settings->hostname);
     reply_format(&out, &r, true, STR_NONE);
-    stream_put(client, out.p, out.n);
+    if (!expects_tls) /* nothing can be said in clear to who expects TLS */
+        stream_put(client, out.p, out.n);
     linger_close(p, &client);
     buf_free(&out);
     arena_clear(&arena);
     count(COUNTER_CONNECTIONS_REFUSED);
 }
 
-void proxy_accept(struct proxy *p, struct stream *client, const struct addr_port *peer, struct str listener)
+bool proxy_admit(struct proxy *p, const struct addr_port *peer, enum reply_id *refusal)
 {
     const struct settings *set = p->parts.settings;
     char address[ADDR_TEXT], network[PREFIX_TEXT];
     struct str by_client = client_key(&peer->addr, address), by_network = network_key(&peer->addr, network);
-    if (p->draining)
-        turn_away(p, client, REPLY_SHUTDOWN);
-    else if (p->session_count >= set->max_sessions)
-        turn_away(p, client, REPLY_TOO_BUSY);
-    else if (tally(p->per_client, by_client) >= set->max_per_client || tally(p->per_network, by_network) >= set->max_per_network)
-        turn_away(p, client, REPLY_TOO_MANY_CONNECTIONS);
-    else {
-        tally_add(p->per_client, by_client, 1);
-        tally_add(p->per_network, by_network, 1);
-        p->session_count++;
-        session_new(p, client, peer, listener);
+    *refusal = REPLY_TOO_MANY_CONNECTIONS;
+    if (tally(p->per_client, by_client) >= set->max_per_client || tally(p->per_network, by_network) >= set->max_per_network)
+        return false;
+    tally_add(p->per_client, by_client, 1);
+    tally_add(p->per_network, by_network, 1);
+    return true;
+}
+
+static bool from_balancer(const struct arrival *a)
+{
+    return a->listener->proxy_from && prefix_set_has(a->listener->proxy_from, &a->peer.addr);
+}
+
+void proxy_accept(struct proxy *p, struct stream *client, const struct arrival *arrival)
+{
+    enum reply_id refusal = REPLY_SHUTDOWN;
+    bool welcome = !p->draining;
+    if (welcome && p->session_count >= p->parts.settings->max_sessions) {
+        refusal = REPLY_TOO_BUSY;
+        welcome = false;
     }
+    if (welcome && !from_balancer(arrival)) /* whose client is counted when it is known */
+        welcome = proxy_admit(p, &arrival->peer, &refusal);
+    if (!welcome) {
+        turn_away(p, client, refusal, arrival->listener->tls);
+        return;
+    }
+    p->session_count++;
+    session_new(p, client, arrival);
 }
 
 void proxy_session_gone(struct proxy *p, const struct addr_port *peer)
 {
     char address[ADDR_TEXT], network[PREFIX_TEXT];
-    tally_add(p->per_client, client_key(&peer->addr, address), -1);
-    tally_add(p->per_network, network_key(&peer->addr, network), -1);
+    if (peer) {
+        tally_add(p->per_client, client_key(&peer->addr, address), -1);
+        tally_add(p->per_network, network_key(&peer->addr, network), -1);
+    }
     p->session_count--;
     proxy_check_drained(p);
 }
@@ -146,7 +181,8 @@ void proxy_free(struct proxy **pp)
         return;
     p->ending = true;
     while (p->sessions) {
-        speak_id(p->sessions, REPLY_SHUTDOWN, STR_NONE);
+        if (p->sessions->phase >= PHASE_GREET)
+            speak_id(p->sessions, REPLY_SHUTDOWN, STR_NONE);
         session_end(p->sessions, HANGUP_SHUTDOWN);
     }
     while (p->closing)
@@ -155,6 +191,7 @@ void proxy_free(struct proxy **pp)
     loop_unwake(p->parts.loop, &p->drain_task);
     backends_free(&p->backends);
     policy_unref(&p->policy);
+    tls_context_free(&p->tls);
     map_free(&p->per_client, NULL);
     map_free(&p->per_network, NULL);
     free(p->scratch);

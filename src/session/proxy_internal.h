@@ -18,6 +18,7 @@ struct proxy {
     struct proxy_parts parts;
     struct evidence_world world;
     struct policy *policy;       /* for new sessions; reference */
+    bool snapshots;              /* see stages_want_snapshots() */
     struct backends *backends;
     struct session *sessions;
     size_t session_count;
@@ -28,6 +29,8 @@ struct proxy {
     size_t linger_count;
     struct transaction *closing; /* ended, waiting for late evidence */
     size_t closing_count;
+    bool tells_client;           /* some backend is told who the client is */
+    struct tls_context *tls;     /* for clients; reference; NULL: no STARTTLS */
     bool draining;
     bool ending;                 /* proxy_free: nothing waits any more */
     void (*drained)(void *context);
@@ -37,6 +40,7 @@ struct proxy {
 };
 
 void proxy_session_gone(struct proxy *p, const struct addr_port *peer);
+bool proxy_admit(struct proxy *p, const struct addr_port *peer, enum reply_id *refusal); /* counts it, or says why not */
 void proxy_check_drained(struct proxy *p);
 /* Closes a client's stream behind what is queued on it (linger.c). */
 void linger_close(struct proxy *p, struct stream **stream);
@@ -45,47 +49,65 @@ void linger_end_all(struct proxy *p);
 /* --- backends.c: the pool, its health and capabilities --- */
 struct backend;
 struct backends *backends_new(struct proxy *p);
+bool backends_want_client(const struct backends *b); /* one of them is told the client's address */
 void backends_start(struct backends *b);
 void backends_free(struct backends **b);
 bool backends_probed(const struct backends *b);     /* every first probe has ended */
 bool backends_ever(const struct backends *b);       /* some backend has answered at some time */
 void backends_wait(struct backends *b, struct task *waiter); /* woken when the first probes ended */
 void backends_unwait(struct backends *b, struct task *waiter);
-/* What all usable backends have: what we may announce. */
+/* What all usable backends, of every route, have: what we may announce. */
 struct extensions backends_extensions(const struct backends *b);
 size_t backends_count(const struct backends *b);
 struct backend *backends_at(struct backends *b, size_t i);
 bool backend_rests(const struct backend *b);
+bool backend_has_room(const struct backend *b);           /* its `connections` limit */
+void backend_connection(struct backend *b, int step);     /* one more (1) or less (-1) */
+const struct backend_setting *backend_setting_of(const struct backend *b);
+struct tls_context *backend_tls_context(struct backend *b); /* borrowed; only with `tls may` or `require` */
 /* The k-th address to try; false: there are no more (or its name is not resolved). */
 bool backend_address(struct backend *b, size_t k, struct addr_port *out);
 void backend_answered(struct backend *b, const struct extensions *e); /* its EHLO reply came: it lives */
 void backend_failed(struct backend *b, const char *why);              /* it rests for a while */
 
-/* --- upstream.c: one connection to a backend, up to and including EHLO --- */
+/* --- upstream_open.c, upstream.c: one connection to a backend --- */
 enum upstream_state { UPSTREAM_OPENING, UPSTREAM_READY, UPSTREAM_NONE };
-enum expect { EXPECT_GREETING, EXPECT_EHLO, EXPECT_MAIL, EXPECT_RCPT, EXPECT_DATA, EXPECT_DOT, EXPECT_RSET, EXPECT_QUIT };
+enum expect { EXPECT_GREETING, EXPECT_EHLO, EXPECT_MAIL, EXPECT_RCPT, EXPECT_DATA, EXPECT_CHUNK, EXPECT_DOT, EXPECT_RSET, EXPECT_OTHER };
+
+struct upstream_client { /* what a backend may be told of the client */
+    struct addr_port peer, local;
+    struct str name;         /* confirmed host name; empty: none */
+    bool name_pending;       /* DNS did not say */
+    struct str helo;
+    bool esmtp;
+};
+
+struct upstream_wish { /* what a connection must be good for */
+    struct backend *only;    /* a probe; NULL: any of the route */
+    unsigned route;
+    uint32_t extensions;     /* bits: those in use */
+    const struct upstream_client *client; /* NULL: a probe */
+};
 
 struct upstream;
-struct upstream_needs { bool eightbit; };
 /* Starts connecting to the first backend that does not rest (only: to that one), then to the next ... UPSTREAM_NONE when none is left. */
-struct upstream *upstream_new(struct proxy *p, struct task *owner, struct backend *only, struct upstream_needs needs);
+struct upstream *upstream_new(struct proxy *p, struct task *owner, const struct upstream_wish *wish);
 enum upstream_state upstream_run(struct upstream *u); /* takes in what came while opening */
 bool upstream_has(const struct upstream *u, enum extension x);
-struct backend *upstream_backend(const struct upstream *u);
+bool upstream_lacking(const struct upstream *u);      /* NONE, and a backend was passed over because it lacks an extension in use */
+bool upstream_serves(const struct upstream *u, const struct upstream_wish *wish); /* may a connection kept be used for this? */
 struct addr_port upstream_address(const struct upstream *u);
 /* Commands: the text without CRLF is queued; its reply will be handed out by upstream_reply with the same kind and context. */
 bool upstream_may_send(const struct upstream *u);     /* PIPELINING, or nothing is awaited */
 void upstream_send(struct upstream *u, struct str command, enum expect kind, void *context);
-void upstream_expect(struct upstream *u, enum expect kind, void *context); /* the final dot: its bytes are put through upstream_stream */
+void upstream_expect(struct upstream *u, enum expect kind, void *context); /* its bytes are put through upstream_stream */
 struct stream *upstream_stream(struct upstream *u);
 /* The next reply: DONE, NOT_YET, or FAILED when the connection is lost, out of time or talks nonsense (then the upstream is dead). */
 enum reply_parse upstream_reply(struct upstream *u, struct arena *arena, enum expect *kind, void **context, struct reply *out);
 void upstream_forget(struct upstream *u, void *context); /* replies for this context are thrown away when they come */
-size_t upstream_awaited(const struct upstream *u);
 uint64_t upstream_deadline(const struct upstream *u);
-void upstream_content_progress(struct upstream *u, bool all); /* more content was put (all: the dot too): its time-out starts anew */
+void upstream_content_progress(struct upstream *u, bool all); /* more content was put (all: the end too): its time-out starts anew */
 bool upstream_flush(struct upstream *u);
-bool upstream_used(const struct upstream *u);         /* a transaction was run on it before */
 void upstream_close(struct upstream **u, bool quit);
 
 #endif

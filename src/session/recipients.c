@@ -11,6 +11,7 @@
  */
 #include <string.h>
 
+#include "postern/mail/from.h"
 #include "session.h"
 
 enum { IN_FLIGHT_MAX = 200 };
@@ -35,7 +36,13 @@ static bool has_routing_characters(struct str local)
 static bool may_relay(const struct session *s, const struct path *path)
 {
     const struct settings *set = s->proxy->parts.settings;
-    if (path->domain.n == 0 || settings_domain_is_ours(set, path->domain))
+    struct arena scratch = {0};
+    struct str domain = path->domain;
+    if (path->utf8 && !domain_ascii(path->domain, &scratch, &domain))
+        domain = STR("");
+    bool ours = path->domain.n == 0 || settings_domain_is_ours(set, domain);
+    arena_clear(&scratch);
+    if (ours)
         return true;
     return set->relay_from && prefix_set_has(set->relay_from, &s->peer.addr);
 }
@@ -44,10 +51,18 @@ static bool may_relay(const struct session *s, const struct path *path)
 static bool judge_address(struct session *s, struct recipient *r, const struct command *c)
 {
     struct transaction *t = s->t;
-    if (c->parameter_count > 0) {
+    struct reply refusal;
+    if (!parameters_take(s, t, c, &r->parameters, &refusal)) {
         s->errors++;
-        answer(s, r, REPLY_UNKNOWN_PARAMETER, arena_str(&t->arena, c->parameters[0].keyword));
-    } else if (r->path.utf8) {
+        r->reply = refusal;
+        r->reply.text = arena_str(&t->arena, refusal.text);
+        r->by = "postern";
+        r->state = RECIPIENT_ANSWERED;
+        s->stirred = true;
+    } else if (t->content) { /* RFC 3030 2: not behind BDAT */
+        s->errors++;
+        answer(s, r, REPLY_BAD_SEQUENCE, STR_NONE);
+    } else if (r->path.utf8 && !(t->extensions >> EXT_SMTPUTF8 & 1)) {
         s->errors++;
         answer(s, r, REPLY_UTF8_ADDRESS, STR_NONE);
     } else if (t->recipient_count > s->proxy->parts.settings->recipient_limit) {
@@ -82,6 +97,7 @@ void recipient_add(struct session *s, const struct command *c)
         t->next_spoken = r;
     t->recipient_count++;
     t->unspoken++;
+    r->route = settings_route(s->proxy->parts.settings, r->path.domain);
     judge_address(s, r, c);
 }
 
@@ -117,6 +133,8 @@ static bool decide_one(struct session *s, struct recipient *r)
     struct stage_verdict v[STAGE_COUNT];
     stages_verdicts(s, v);
     struct ruling ruling = ruling_of(v, STAGE_MAIL);
+    if (s->exempt)
+        ruling = (struct ruling){.action = ACTION_ACCEPT, .skip_rest = true};
     if (!r->scope)
         open_rcpt(s, r, &ruling);
     r->class = STR("accept");
@@ -141,14 +159,15 @@ static bool decide_one(struct session *s, struct recipient *r)
     return true;
 }
 
-/* DECIDED: one class a message, and one recipient for the null sender. True when it has become something else. */
+/* DECIDED: one class and one route a message, and one recipient for the null sender. True when it has become something else. */
 static bool class_one(struct session *s, struct recipient *r)
 {
     struct transaction *t = s->t;
     bool alone = t->class_users == 0;
-    bool fits = alone || (str_eq(t->class, r->class) && !t->sender.null);
+    bool fits = alone || (str_eq(t->class, r->class) && t->route == r->route && !t->sender.null);
     if (fits) {
         t->class = r->class;
+        t->route = r->route;
         t->class_users++;
         relay_recipient(s, r);
         return true;

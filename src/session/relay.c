@@ -11,7 +11,7 @@
 
 enum { CONTENT_CHUNK = 65536 };
 
-static char mail_context, data_context, dot_context, rset_context; /* their addresses say what a reply belongs to */
+static char mail_context, data_context, chunk_context, dot_context, rset_context, other_context; /* their addresses say what a reply belongs to */
 
 static void lose_upstream(struct session *s);
 
@@ -53,9 +53,23 @@ static void take_rcpt(struct session *s, struct recipient *r, const struct reply
     recipient_answer(r, &out, "backend");
 }
 
+/* VRFY or ETRN that the backend was asked. */
+static void take_other(struct session *s, const struct reply *reply)
+{
+    if (!s->command)
+        return;
+    s->relayed = arena_alloc(&s->command_arena, sizeof *s->relayed);
+    *s->relayed = *reply;
+    s->relayed->text = arena_str(&s->command_arena, reply->text);
+    if (reply->code == 421 || (!reply_is(reply, 2) && !reply_is(reply, 4) && !reply_is(reply, 5)))
+        *s->relayed = reply_make(&s->command_arena, REPLY_BACKEND_CONFUSED, STR_NONE);
+}
+
 static void take_reply(struct session *s, enum expect kind, void *context, const struct reply *reply)
 {
     struct transaction *t = s->t;
+    if (kind == EXPECT_OTHER)
+        take_other(s, reply);
     if (!t)
         return;
     switch (kind) {
@@ -72,10 +86,14 @@ static void take_reply(struct session *s, enum expect kind, void *context, const
         else /* it could not wait for the end: a refusal counts, anything else makes no sense */
             t->data_reply = crossed(&t->arena, reply, EXPECT_DATA);
         break;
+    case EXPECT_CHUNK:
+        if (!reply_is(reply, 2))
+            t->data_reply = crossed(&t->arena, reply, EXPECT_DATA);
+        break;
+    case EXPECT_OTHER:
     case EXPECT_GREETING:
     case EXPECT_EHLO:
-    case EXPECT_RSET:
-    case EXPECT_QUIT: break;
+    case EXPECT_RSET: break;
     }
 }
 
@@ -122,6 +140,7 @@ static void send_rcpt(struct session *s, struct recipient *r)
     buf_cstr(&line, "RCPT TO:<");
     buf_str(&line, r->path.whole);
     buf_char(&line, '>');
+    buf_str(&line, r->parameters);
     upstream_send(s->upstream, buf_view(&line), EXPECT_RCPT, r);
     buf_free(&line);
     r->relay = RELAY_SENT;
@@ -151,6 +170,17 @@ static void answer_all(struct session *s, const struct reply *reply, const char 
     }
 }
 
+/* Its parameters are all of DSN, which this backend has not after all: never dropped, so not now. */
+static void refuse_parameters(struct session *s, struct recipient *r)
+{
+    struct reply reply = reply_make(&s->t->arena, REPLY_BACKEND_PARAMETER, STR_NONE);
+    r->relay = RELAY_NO;
+    if (r->again)
+        s->t->recipient_lost = true;
+    else
+        recipient_answer(r, &reply, "postern");
+}
+
 static void send_queued(struct session *s)
 {
     struct transaction *t = s->t;
@@ -168,7 +198,10 @@ static void send_queued(struct session *s)
         if (r->relay == RELAY_QUEUED) {
             if (!upstream_may_send(s->upstream))
                 return;
-            send_rcpt(s, r);
+            if (r->parameters.n && !upstream_has(s->upstream, EXT_DSN))
+                refuse_parameters(s, r);
+            else
+                send_rcpt(s, r);
         }
 }
 
@@ -202,6 +235,7 @@ static void lose_upstream(struct session *s)
         if (t->dot_reply.code)
             return;
         count(COUNTER_BACKEND_UNCLEAR);
+        t->unclear = true;
         t->dot_reply = reply_make(&t->arena, REPLY_BACKEND_UNCLEAR, STR_NONE);
         return;
     }
@@ -215,22 +249,47 @@ static void lose_upstream(struct session *s)
     answer_all(s, &down, "postern");
 }
 
-static void open_upstream(struct session *s)
+/* What this message needs of a backend, and what a backend may be told of the client. False: its name is still being looked up. */
+static bool make_wish(struct session *s, struct upstream_wish *wish, struct upstream_client *client)
 {
-    struct upstream_needs needs = {.eightbit = s->t->eightbit};
-    /* A connection kept from an earlier message that lacks what this one needs is of no use. */
-    if (s->upstream && !s->t->mail_sent && needs.eightbit && upstream_run(s->upstream) == UPSTREAM_READY &&
-        !upstream_has(s->upstream, EXT_EIGHTBITMIME))
+    const struct value *name = facts_get(&s->connect->facts, FACT_CLIENT_NAME);
+    struct scope *helo = s->helo ? s->helo : s->sticky_helo;
+    if (s->tells_client && !decide_gather(s->connect) && name->state == FACT_UNKNOWN) {
+        s->awaits_evidence = true;
+        return false;
+    }
+    name = facts_get(&s->connect->facts, FACT_CLIENT_NAME);
+    *client = (struct upstream_client){.peer = s->peer,
+                                       .local = s->local,
+                                       .name = name->state == FACT_KNOWN ? name->v.text : STR_NONE,
+                                       .name_pending = name->state != FACT_KNOWN && name->state != FACT_ABSENT,
+                                       .helo = helo ? helo->subject->helo : STR(""),
+                                       .esmtp = s->esmtp};
+    *wish = (struct upstream_wish){.client = client};
+    if (s->t) {
+        wish->route = s->t->route;
+        wish->extensions = s->t->extensions;
+    }
+    return true;
+}
+
+static bool open_upstream(struct session *s)
+{
+    struct upstream_wish wish;
+    struct upstream_client client;
+    if (!make_wish(s, &wish, &client))
+        return false;
+    bool idle = !s->t || !s->t->mail_sent;
+    if (s->upstream && idle && !upstream_serves(s->upstream, &wish))
         upstream_close(&s->upstream, true);
     if (!s->upstream)
-        s->upstream = upstream_new(s->proxy, &s->task, NULL, needs);
+        s->upstream = upstream_new(s->proxy, &s->task, &wish);
+    return true;
 }
 
 static void none_left(struct session *s)
 {
-    bool parameter = s->t->eightbit && backends_ever(s->proxy->backends) &&
-                     !ehlo_has(&(struct extensions){.set = backends_extensions(s->proxy->backends).set}, EXT_EIGHTBITMIME);
-    struct reply down = reply_make(&s->t->arena, parameter ? REPLY_BACKEND_PARAMETER : REPLY_BACKEND_DOWN, STR_NONE);
+    struct reply down = reply_make(&s->t->arena, upstream_lacking(s->upstream) ? REPLY_BACKEND_PARAMETER : REPLY_BACKEND_DOWN, STR_NONE);
     upstream_close(&s->upstream, false);
     answer_all(s, &down, "postern");
 }
@@ -242,7 +301,8 @@ void relay_run(struct session *s)
             lose_upstream(s);
         if (!s->t || !any_relay(s->t, RELAY_QUEUED))
             break;
-        open_upstream(s);
+        if (!open_upstream(s))
+            break;
         enum upstream_state state = upstream_run(s->upstream);
         if (state == UPSTREAM_NONE) {
             none_left(s);
@@ -266,44 +326,87 @@ void relay_recipient(struct session *s, struct recipient *r)
 
 /* --- the message --------------------------------------------------------------------------------------------------------------- */
 
-/* Puts as much of the content as the backend takes; the dot right behind it. False: not all yet. */
-static bool send_content(struct session *s)
+/* What we hold cannot be read back: break off before the end. */
+static void content_unreadable(struct session *s)
+{
+    count(COUNTER_SPOOL_ERRORS);
+    s->t->data_reply = reply_make(&s->t->arena, REPLY_SPOOL_FAILED, STR_NONE);
+    upstream_close(&s->upstream, false);
+}
+
+/* One piece of the content for DATA: as it lies in the spool, the dot right behind the last. */
+static void put_lines(struct session *s, struct message *c, struct str piece, bool last)
+{
+    struct iovec iov[3];
+    int n = 0;
+    if (!c->front_sent) {
+        upstream_expect(s->upstream, EXPECT_DOT, &dot_context);
+        iov[n++] = (struct iovec){c->front.p, c->front.n};
+    }
+    iov[n++] = (struct iovec){(void *)(uintptr_t)piece.p, piece.n};
+    if (last)
+        iov[n++] = (struct iovec){(void *)(uintptr_t) ".\r\n", 3};
+    s->t->dot_sent |= last; /* from here on it may have been sent */
+    stream_put_iov(upstream_stream(s->upstream), iov, n);
+}
+
+/* One piece for BDAT: its octets, with their count in front (RFC 3030 2). */
+static void put_chunk(struct session *s, struct message *c, struct str piece, bool last)
+{
+    struct buf octets = {0}, command = {0};
+    if (!c->front_sent) {
+        buf_put(&octets, c->front.p, c->front.n);
+        c->at_line_start = true;
+    }
+    if (c->binary)
+        buf_str(&octets, piece);
+    else
+        data_unstuff(piece, &c->at_line_start, &octets);
+    buf_printf(&command, "BDAT %zu%s\r\n", octets.n, last ? " LAST" : "");
+    upstream_expect(s->upstream, last ? EXPECT_DOT : EXPECT_CHUNK, last ? &dot_context : &chunk_context);
+    struct iovec iov[2] = {{command.p, command.n}, {octets.p, octets.n}};
+    s->t->dot_sent |= last;
+    stream_put_iov(upstream_stream(s->upstream), iov, 2);
+    buf_free(&octets);
+    buf_free(&command);
+}
+
+/* Puts as much of the content as the backend takes. */
+static void send_content(struct session *s)
 {
     struct transaction *t = s->t;
     struct message *c = t->content;
-    struct stream *out = upstream_stream(s->upstream);
     struct buf scratch = {0};
-    bool all = false;
-    if (!c->front_sent)
-        upstream_expect(s->upstream, EXPECT_DOT, &dot_context);
-    while (!all) {
-        if (stream_queued(out) > 0 && stream_flush(out) != FLUSH_DONE)
+    while (!t->dot_sent && !t->data_reply.code) {
+        if (stream_queued(upstream_stream(s->upstream)) > 0 && stream_flush(upstream_stream(s->upstream)) != FLUSH_DONE)
+            break;
+        if (t->by_chunks && !upstream_may_send(s->upstream))
             break;
         struct str piece = spool_read(&c->spool, c->sent, CONTENT_CHUNK, &scratch);
-        if (!piece.p && c->sent < c->spool.size) { /* what we hold cannot be read back: break off before the dot */
-            count(COUNTER_SPOOL_ERRORS);
-            t->data_reply = reply_make(&t->arena, REPLY_SPOOL_FAILED, STR_NONE);
-            buf_free(&scratch);
-            upstream_close(&s->upstream, false);
-            return false;
+        if (!piece.p && c->sent < c->spool.size) {
+            content_unreadable(s);
+            break;
         }
-        all = c->sent + piece.n >= c->spool.size;
-        struct iovec iov[3];
-        int n = 0;
-        if (!c->front_sent)
-            iov[n++] = (struct iovec){c->front.p, c->front.n};
-        iov[n++] = (struct iovec){(void *)(uintptr_t)piece.p, piece.n};
-        if (all) {
-            iov[n++] = (struct iovec){(void *)(uintptr_t) ".\r\n", 3};
-            t->dot_sent = true; /* from here on it may have been sent */
-        }
+        bool last = c->sent + piece.n >= c->spool.size;
+        (t->by_chunks ? put_chunk : put_lines)(s, c, piece, last);
         c->front_sent = true;
         c->sent += piece.n;
-        stream_put_iov(out, iov, n);
-        upstream_content_progress(s->upstream, all);
+        upstream_content_progress(s->upstream, last);
     }
     buf_free(&scratch);
-    return all;
+}
+
+static void begin_content(struct session *s)
+{
+    struct transaction *t = s->t;
+    t->by_chunks = t->content->chunked && upstream_has(s->upstream, EXT_CHUNKING);
+    t->data_sent = true;
+    if (t->by_chunks) {
+        t->data_ok = true;
+        return;
+    }
+    upstream_send(s->upstream, STR("DATA"), EXPECT_DATA, &data_context);
+    upstream_flush(s->upstream);
 }
 
 static bool step_message(struct session *s, struct reply *outcome)
@@ -322,12 +425,8 @@ static bool step_message(struct session *s, struct reply *outcome)
     }
     if (any_relay(t, RELAY_QUEUED) || any_relay(t, RELAY_SENT) || !s->upstream)
         return false;
-    if (!t->data_sent) {
-        upstream_send(s->upstream, STR("DATA"), EXPECT_DATA, &data_context);
-        t->data_sent = true;
-        upstream_flush(s->upstream);
-        return false;
-    }
+    if (!t->data_sent)
+        begin_content(s);
     if (t->data_ok && !t->dot_sent)
         send_content(s);
     return t->data_reply.code != 0 && (*outcome = t->data_reply, true);
@@ -358,6 +457,33 @@ void relay_abandon(struct session *s)
     upstream_send(s->upstream, STR("RSET"), EXPECT_RSET, &rset_context);
     if (!upstream_flush(s->upstream))
         upstream_close(&s->upstream, false);
+}
+
+enum step relay_command(struct session *s, struct str line, struct reply *outcome)
+{
+    struct reply down = reply_make(&s->command_arena, REPLY_BACKEND_DOWN, STR_NONE);
+    if (s->relayed) {
+        *outcome = *s->relayed;
+        return STEP_DONE;
+    }
+    if (!s->command_sent) {
+        if (!open_upstream(s))
+            return STEP_NOT_YET;
+        enum upstream_state state = upstream_run(s->upstream);
+        if (state == UPSTREAM_OPENING)
+            return STEP_NOT_YET;
+        if (state == UPSTREAM_READY) {
+            upstream_send(s->upstream, line, EXPECT_OTHER, &other_context);
+            s->command_sent = true;
+            if (upstream_flush(s->upstream))
+                return STEP_NOT_YET;
+        }
+        upstream_close(&s->upstream, false);
+    }
+    if (s->upstream)
+        return STEP_NOT_YET;
+    *outcome = down; /* lost, or never there */
+    return STEP_DONE;
 }
 
 uint64_t relay_deadline(const struct session *s)

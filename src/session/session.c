@@ -14,7 +14,7 @@ const char *const hangup_words[HANGUP_COUNT] = {
 #undef HANGUP
 };
 
-enum { COUNTER_NONE = -1, OUTPUT_MAX = 65536 };
+enum { COUNTER_NONE = -1, OUTPUT_MAX = 65536, ARRIVAL_MS = 60000 /* for a PROXY header, for a handshake */ };
 static const int hangup_counters[HANGUP_COUNT] = {
 #define HANGUP(id, word, counter, help) [HANGUP_##id] = COUNTER_##counter,
 #include "hangups.def"
@@ -33,15 +33,24 @@ static void make_id(char id[12])
     id[10] = 0;
 }
 
-void session_new(struct proxy *p, struct stream *client, const struct addr_port *peer, struct str listener)
+void session_meet(struct session *s)
+{
+    stages_open_connect(s, s->listener->address);
+}
+
+void session_new(struct proxy *p, struct stream *client, const struct arrival *arrival)
 {
     struct session *s = xcalloc(1, sizeof *s);
     s->proxy = p;
     s->task.run = session_run;
     s->timer.fire = session_timer;
     s->client = client;
-    s->peer = *peer;
+    s->peer = arrival->peer;
+    s->local = arrival->local;
+    s->listener = arrival->listener;
+    s->tells_client = p->tells_client;
     s->policy = policy_ref(p->policy);
+    s->snapshots = p->snapshots;
     s->dns_budget = (unsigned)p->parts.settings->dns_questions;
     s->start_ms = s->idle_since = session_now(s);
     s->start_wall_ms = loop_wall(session_loop(s));
@@ -53,8 +62,16 @@ void session_new(struct proxy *p, struct stream *client, const struct addr_port 
         s->next->link = &s->next;
     p->sessions = s;
     count(COUNTER_CONNECTIONS);
-    stages_open_connect(s, listener);
     stream_set_owner(client, &s->task);
+    s->phase = PHASE_GREET;
+    if (s->listener->proxy_from && prefix_set_has(s->listener->proxy_from, &s->peer.addr)) {
+        s->phase = PHASE_BALANCER;
+    } else {
+        s->admitted = true;
+        session_meet(s);
+        if (s->listener->tls)
+            session_start_tls(s);
+    }
     loop_wake(session_loop(s), &s->task);
 }
 
@@ -82,7 +99,7 @@ void session_end(struct session *s, enum hangup why)
     if (s->t) {
         relay_abandon(s);
         transaction_end(s, cut_short(why));
-    } else if (!s->had_transaction) {
+    } else if (!s->had_transaction && s->connect) {
         closing_connection(s, why);
     }
     closing_session_ends(s);
@@ -101,7 +118,7 @@ void session_end(struct session *s, enum hangup why)
     *s->link = s->next;
     if (s->next)
         s->next->link = s->link;
-    proxy_session_gone(p, &s->peer);
+    proxy_session_gone(p, s->admitted ? &s->peer : NULL);
     loop_bury(l, s, bury);
 }
 
@@ -241,7 +258,8 @@ static void forget_command(struct session *s)
 {
     s->command = NULL;
     s->command_error = NULL;
-    s->command_begun = false;
+    s->command_begun = s->command_sent = false;
+    s->relayed = NULL;
     arena_clear(&s->command_arena);
 }
 
@@ -264,7 +282,7 @@ static enum step take_line(struct session *s)
         return filled;
     struct str in = session_input(s), line;
     bool bare = false;
-    if (s->lines.partial.n == 0 && !s->lines.discarding && is_tls_hello(in))
+    if (s->lines.partial.n == 0 && !s->lines.discarding && !s->tls && is_tls_hello(in))
         return hang_up_http(s);
     enum line_result r = line_take(&s->lines, &in, s->proxy->parts.settings->line_length, &line, &bare);
     session_input_left(s, in);
@@ -335,7 +353,7 @@ static enum step command_step(struct session *s)
     if (s->hold_until > session_now(s) && !s->command_begun)
         return STEP_NOT_YET;
     enum step r = STEP_DONE;
-    if (s->command_error && !s->greeting_refused && s->command->verb != VERB_BDAT)
+    if (s->command_error && !s->greeting_refused)
         speak_wrong(s, s->command_error);
     else
         r = verb_run(s);
@@ -353,9 +371,12 @@ static enum step one_step(struct session *s)
         return STEP_END;
     }
     switch (s->phase) {
+    case PHASE_BALANCER: return arrival_balancer(s);
+    case PHASE_HANDSHAKE: return arrival_handshake(s);
     case PHASE_GREET: return greet(s);
     case PHASE_COMMAND: return command_step(s);
     case PHASE_CONTENT: return content_run(s);
+    case PHASE_CHUNK: return content_chunk_run(s);
     case PHASE_DOT: return content_dot(s);
     }
     return STEP_NOT_YET;
@@ -381,7 +402,9 @@ static bool run_steps(struct session *s)
 static uint64_t patience_ends(const struct session *s)
 {
     const struct settings *set = s->proxy->parts.settings;
-    if (s->phase == PHASE_CONTENT) {
+    if (s->phase == PHASE_BALANCER || s->phase == PHASE_HANDSHAKE)
+        return s->idle_since + (set->command_timeout < ARRIVAL_MS ? set->command_timeout : ARRIVAL_MS);
+    if (s->phase == PHASE_CONTENT || s->phase == PHASE_CHUNK) {
         uint64_t block = s->idle_since + set->data_timeout;
         return block < s->t->content->deadline_ms ? block : s->t->content->deadline_ms;
     }
@@ -438,7 +461,12 @@ static bool out_of_patience(struct session *s)
     uint64_t now = session_now(s);
     if (now < patience_ends(s))
         return false;
-    bool message = s->phase == PHASE_CONTENT && now >= s->t->content->deadline_ms;
+    if (s->phase == PHASE_BALANCER || s->phase == PHASE_HANDSHAKE) { /* there is nobody yet to speak to */
+        session_end(s, HANGUP_TIMEOUT);
+        return true;
+    }
+    bool content = s->phase == PHASE_CONTENT || s->phase == PHASE_CHUNK;
+    bool message = content && now >= s->t->content->deadline_ms;
     bool session = s->phase == PHASE_COMMAND && !s->t && now >= s->start_ms + s->proxy->parts.settings->session_time;
     speak_id(s, message ? REPLY_MESSAGE_TIMEOUT : session ? REPLY_SESSION_LIMIT : REPLY_TIMEOUT, STR_NONE);
     session_end(s, HANGUP_TIMEOUT);
@@ -457,7 +485,8 @@ static void session_run(struct task *task)
     s->run_before = true;
     keep_input(s);
     if (stream_flush(s->client) == FLUSH_FAILED || stream_state(s->client) == STREAM_DEAD) {
-        bool reading = s->phase == PHASE_COMMAND || s->phase == PHASE_CONTENT || s->phase == PHASE_GREET;
+        bool reading = s->phase == PHASE_COMMAND || s->phase == PHASE_CONTENT || s->phase == PHASE_CHUNK ||
+                       s->phase < PHASE_COMMAND;
         if (reading || !s->t->data_sent) { /* a message that is at the backend already gets its outcome recorded */
             session_end(s, HANGUP_CLIENT);
             return;
@@ -474,9 +503,10 @@ static void session_timer(struct timer *t)
 
 void session_drain(struct session *s)
 {
-    bool idle = s->phase == PHASE_GREET || (s->phase == PHASE_COMMAND && !s->command && !s->t);
+    bool idle = s->phase < PHASE_COMMAND || (s->phase == PHASE_COMMAND && !s->command && !s->t);
     if (!idle)
         return;
-    speak_id(s, REPLY_SHUTDOWN, STR_NONE);
+    if (s->phase >= PHASE_GREET)
+        speak_id(s, REPLY_SHUTDOWN, STR_NONE);
     session_end(s, HANGUP_SHUTDOWN);
 }

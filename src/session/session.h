@@ -28,7 +28,15 @@
 
 enum step { STEP_DONE, STEP_NOT_YET, STEP_END }; /* END: the session is over, do not touch it */
 
-enum phase { PHASE_GREET, PHASE_COMMAND, PHASE_CONTENT, PHASE_DOT };
+enum phase {
+    PHASE_BALANCER,  /* a PROXY protocol header must come first */
+    PHASE_HANDSHAKE, /* TLS */
+    PHASE_GREET,
+    PHASE_COMMAND,
+    PHASE_CONTENT,   /* after DATA */
+    PHASE_CHUNK,     /* octets of BDAT */
+    PHASE_DOT        /* all of the message is here */
+};
 
 enum hangup {
 #define HANGUP(id, word, counter, help) HANGUP_##id,
@@ -49,6 +57,8 @@ enum relay_state { /* a recipient, as the backend sees it */
 struct recipient {
     struct recipient *next;
     struct path path;              /* texts in the transaction's arena */
+    struct str parameters;         /* of RCPT, as they go to the backend, with a space in front */
+    unsigned route;
     struct scope *scope;           /* NULL: refused before the policy was asked */
     struct stage_verdict verdict;
     struct str class;
@@ -74,6 +84,10 @@ struct message { /* of one message, while it flows and until the verdict */
     uint64_t sent;                 /* octets of the spool given to the backend */
     struct buf front;              /* our fields, put before it */
     bool front_sent;
+    bool chunked;                  /* it came by BDAT */
+    bool binary;                   /* BODY=BINARYMIME: the spool holds octets, not wire form */
+    bool at_line_start;            /* of what is unstuffed for BDAT */
+    unsigned header_end;           /* binary: octets of the CRLFCRLF behind the header that have come; 4: all */
 };
 
 struct transaction {
@@ -84,14 +98,15 @@ struct transaction {
     uint64_t start_wall_ms;
     struct policy *policy;         /* reference */
     struct addr_port client;
-    bool esmtp;
+    bool esmtp, tls;
     struct scope *scopes[STAGE_COUNT];           /* references; rcpt is per recipient */
     struct stage_verdict verdicts[STAGE_COUNT];
     struct scope *sticky;          /* helo scope of an earlier, refused name */
     /* envelope */
     struct path sender;
     struct str sender_parameters;  /* as they go to the backend, with a space in front; without SIZE */
-    bool eightbit;                 /* BODY=8BITMIME */
+    uint32_t extensions;           /* bits: what MAIL, RCPT or the content use of the backend */
+    unsigned route;                /* of the recipients; set with the class */
     uint64_t size_declared;
     struct recipient *recipients, **last;
     unsigned recipient_count;      /* tried */
@@ -106,6 +121,8 @@ struct transaction {
     bool reconnected;              /* the one silent second connection is used up */
     bool recipient_lost;           /* an accepted recipient was not accepted by the second connection */
     bool data_sent, data_ok, dot_sent;
+    bool unclear;                  /* the backend was lost before it said what became of the message */
+    bool by_chunks;                /* it goes out by BDAT */
     struct reply data_reply;       /* refusal of DATA */
     struct reply dot_reply;
     struct addr_port backend;
@@ -129,12 +146,17 @@ struct session {
     struct session *next, **link;  /* the proxy's list */
     struct stream *client;
     struct policy *policy;         /* reference */
-    struct addr_port peer;
+    struct addr_port peer, local;
+    const struct listener_setting *listener;
+    struct reply *relayed;         /* the backend's reply to the present command; in command_arena */
+    bool command_sent;             /* it was asked */
+    bool tells_client;             /* some backend is told who the client is */
     char id[12];
     enum phase phase;
     bool esmtp;                    /* EHLO, not HELO */
     bool greeting_refused;         /* 554: only QUIT is served (RFC 5321 3.1) */
     bool refused_now;              /* a `now` rule has spoken: what follows is refused alike */
+    bool snapshots;                /* somebody reads the facts that change by nature */
     bool early_talk, early_pipelining, http;
     bool input_eof;
     bool tarpitted;                /* counted in proxy->tarpitted */
@@ -149,6 +171,12 @@ struct session {
     uint64_t hold_until;           /* tarpit: the next reply waits till then */
     uint64_t tarpit_used;
     uint64_t discard;              /* octets of a refused BDAT chunk still to come */
+    uint64_t chunk_left, chunk_size; /* of the present chunk */
+    bool chunk_last;
+    bool tls;                      /* the session is encrypted */
+    bool tls_first;                /* TLS from the first byte: the greeting comes after it */
+    bool admitted;                 /* counted among the connections of its address */
+    bool exempt;                   /* a balancer's own health check: no check applies */
     struct line_reader lines;
     struct str fresh;              /* read in this run and not yet used: in the proxy's scratch */
     struct buf input;              /* kept from earlier runs; without memory while idle */
@@ -168,7 +196,8 @@ struct session {
 };
 
 /* --- session.c --- */
-void session_new(struct proxy *p, struct stream *client, const struct addr_port *peer, struct str listener);
+void session_new(struct proxy *p, struct stream *client, const struct arrival *arrival);
+void session_meet(struct session *s);  /* who the client is is known: its evidence is gathered from now on */
 void session_end(struct session *s, enum hangup why);
 void session_drain(struct session *s); /* the proxy is stopping: an idle session ends, others when their transaction is over */
 static inline struct loop *session_loop(const struct session *s);
@@ -192,6 +221,7 @@ void stages_open_connect(struct session *s, struct str listener);
 void stages_open_helo(struct session *s, struct str argument);
 void stages_forget_helo(struct session *s);
 enum settled stages_settle(struct session *s, enum stage upto);
+bool stages_want_snapshots(const struct proxy *p, const struct policy *policy);
 void stages_snapshot(struct session *s, struct facts *f);
 /* All verdicts so far, copied to v (rcpt's left out). */
 void stages_verdicts(const struct session *s, struct stage_verdict v[STAGE_COUNT]);
@@ -211,10 +241,25 @@ bool recipients_settled(const struct session *s); /* every RCPT has been answere
 bool recipients_full(const struct session *s);    /* so many in flight that no more are taken up */
 
 /* --- content.c --- */
-enum step content_begin(struct session *s);
+void content_begin(struct session *s);
 enum step content_run(struct session *s);     /* PHASE_CONTENT: eats input */
 enum step content_dot(struct session *s);     /* PHASE_DOT: verdict, delivery, reply */
 void content_free(struct message **c);
+
+/* --- chunks.c --- */
+enum step content_chunk(struct session *s);     /* BDAT */
+enum step content_chunk_run(struct session *s); /* PHASE_CHUNK: eats its octets */
+
+/* --- parameters.c --- */
+struct extensions announced(const struct session *s); /* what EHLO says */
+uint64_t size_limit(const struct session *s);         /* octets of a message; 0: none */
+/* Judges the parameters of MAIL or RCPT: what goes on to the backend (in t's arena; SIZE left out), what they use of it (t->extensions). */
+bool parameters_take(struct session *s, struct transaction *t, const struct command *c, struct str *out, struct reply *refusal);
+
+/* --- arrival.c: before the greeting, and TLS --- */
+void session_start_tls(struct session *s);    /* everything said so far is forgotten */
+enum step arrival_balancer(struct session *s);
+enum step arrival_handshake(struct session *s);
 
 /* --- closing.c --- */
 void closing_take(struct transaction *t);     /* an ended transaction: record now or when late evidence is there */
@@ -231,6 +276,8 @@ void relay_run(struct session *s);            /* takes in what the backend said,
 void relay_recipient(struct session *s, struct recipient *r); /* r is for the backend */
 enum step relay_message(struct session *s, struct reply *outcome); /* DATA, content, dot; DONE: *outcome is what the client is told */
 void relay_abandon(struct session *s);        /* the transaction is over without a message: RSET */
+/* One command that the backend answers instead of us (VRFY, ETRN). */
+enum step relay_command(struct session *s, struct str line, struct reply *outcome);
 uint64_t relay_deadline(const struct session *s);
 void relay_quit(struct session *s);           /* QUIT and close */
 

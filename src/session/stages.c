@@ -4,6 +4,7 @@
  * A stage before RCPT holds its reply only while an undecided rule could speak now or tarpit; all else is decided at RCPT, so that look-ups
  * overlap the client's own round trips. A refusal decided before RCPT is pending (recipients.c speaks it).
  */
+#include "postern/net/tls.h"
 #include "session.h"
 
 static void snapshot_bool(struct facts *f, int id, bool v)
@@ -12,10 +13,47 @@ static void snapshot_bool(struct facts *f, int id, bool v)
         facts_set_bool(f, id, v);
 }
 
+static void snapshot_text(struct facts *f, int id, struct str text)
+{
+    if (facts_has(f, id))
+        return;
+    if (text.n)
+        facts_set_text(f, id, text);
+    else
+        facts_set_absent(f, id);
+}
+
+static void snapshot_tls(struct session *s, struct facts *f)
+{
+    struct tls_info info = {0};
+    if (s->tls)
+        tls_info(s->client, &info);
+    snapshot_text(f, FACT_TLS_CIPHER, str_of(info.cipher));
+    snapshot_text(f, FACT_TLS_SNI, info.server_name);
+}
+
+/* Does anybody read what changes by nature: a record, or a rule? */
+bool stages_want_snapshots(const struct proxy *p, const struct policy *policy)
+{
+    static const int ids[] = {FACT_TLS, FACT_TLS_CIPHER, FACT_TLS_SNI, FACT_EARLY_TALK, FACT_EARLY_PIPELINING, FACT_HTTP, FACT_ERRORS};
+    if (p->parts.journal)
+        return true;
+    for (enum stage stage = STAGE_CONNECT; stage < STAGE_COUNT; stage++) {
+        struct fact_bits needs = policy_needs(policy, stage, true);
+        for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
+            if (fact_bit(&needs, ids[i]))
+                return true;
+    }
+    return false;
+}
+
 /* What changes by nature: the value of this moment, once an evaluation. */
 void stages_snapshot(struct session *s, struct facts *f)
 {
-    snapshot_bool(f, FACT_TLS, false);
+    if (!s->snapshots)
+        return;
+    snapshot_bool(f, FACT_TLS, s->tls);
+    snapshot_tls(s, f);
     snapshot_bool(f, FACT_EARLY_TALK, s->early_talk);
     snapshot_bool(f, FACT_EARLY_PIPELINING, s->early_pipelining);
     snapshot_bool(f, FACT_HTTP, s->http);
@@ -43,6 +81,8 @@ void stages_open_connect(struct session *s, struct str listener)
 {
     struct subject subject = {.client = s->peer, .listener = listener};
     s->connect = open_scope(s, STAGE_CONNECT, NULL, &subject);
+    if (s->tells_client) /* XCLIENT tells the confirmed name */
+        check_start(s->connect, CHECK_FCRDNS, 0);
 }
 
 void stages_forget_helo(struct session *s)
@@ -130,6 +170,8 @@ static bool holds(const struct session *s, enum stage stage, const struct walk *
 
 enum settled stages_settle(struct session *s, enum stage upto)
 {
+    if (s->exempt)
+        return SETTLED;
     struct stage_verdict v[STAGE_COUNT];
     bool awaited = s->awaits_evidence;
     for (enum stage stage = STAGE_CONNECT; stage <= upto && stage <= STAGE_MAIL; stage++) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "postern/checks/content.h"
 #include "session.h"
 
 struct transaction *transaction_new(struct session *s)
@@ -17,6 +18,7 @@ struct transaction *transaction_new(struct session *s)
     t->policy = policy_ref(s->policy);
     t->client = s->peer;
     t->esmtp = s->esmtp;
+    t->tls = s->tls;
     t->scopes[STAGE_CONNECT] = scope_ref(s->connect);
     if (s->helo)
         t->scopes[STAGE_HELO] = scope_ref(s->helo);
@@ -38,6 +40,13 @@ void transaction_end(struct session *s, const char *end)
     if (s->helo_verdict)
         t->verdicts[STAGE_HELO] = *s->helo_verdict;
     t->end = end;
+    if (t->scopes[STAGE_DATA] && !content_has_ended(t->scopes[STAGE_DATA])) { /* cut off: there will be no more of it */
+        struct content numbers = {.size = t->content->data.size,
+                                  .longest_line = t->content->data.longest_line,
+                                  .received = t->content->header.received,
+                                  .bare_newline = t->content->data.bare_cr + t->content->data.bare_lf > 0};
+        content_ended(t->scopes[STAGE_DATA], &numbers);
+    }
     s->t = NULL;
     s->hold_until = 0;
     closing_take(t);

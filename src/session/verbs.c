@@ -8,8 +8,6 @@
 
 #include "session.h"
 
-enum { OUR_FIELDS = 65536 }; /* kept free of the backend's SIZE for the fields that we put in front */
-
 static enum step wrong(struct session *s, enum reply_id id, struct str value)
 {
     struct reply r = reply_make(&s->command_arena, id, value.p ? value : s->proxy->parts.settings->hostname);
@@ -22,25 +20,6 @@ static void junk(struct session *s)
 {
     if (++s->junk > s->proxy->parts.settings->junk_limit)
         s->errors++;
-}
-
-/* RFC 1870: the smaller limit of ours and the backend's, less room for our fields; 0 is unlimited. */
-static uint64_t size_limit(const struct session *s)
-{
-    uint64_t ours = s->proxy->parts.settings->message_size;
-    uint64_t theirs = backends_extensions(s->proxy->backends).size_limit;
-    if (theirs)
-        theirs = theirs > 2 * OUR_FIELDS ? theirs - OUR_FIELDS : theirs;
-    return !theirs ? ours : !ours || theirs < ours ? theirs : ours;
-}
-
-static struct extensions announced(const struct session *s)
-{
-    struct extensions theirs = backends_extensions(s->proxy->backends);
-    struct extensions e = {.size_limit = size_limit(s)};
-    e.set = 1u << EXT_PIPELINING | 1u << EXT_SIZE | 1u << EXT_ENHANCEDSTATUSCODES;
-    e.set |= theirs.set & 1u << EXT_EIGHTBITMIME; /* end to end */
-    return e;
 }
 
 static enum step verb_hello(struct session *s)
@@ -74,48 +53,6 @@ static enum step verb_hello(struct session *s)
 
 /* --- MAIL ---------------------------------------------------------------------------------------------------------------------- */
 
-/* One parameter of MAIL (RFC 5321 4.1.1.11): true, or false with the refusal. */
-static bool mail_parameter(struct session *s, struct transaction *t, const struct parameter *p, struct reply *refusal)
-{
-    enum reply_id id = REPLY_UNKNOWN_PARAMETER;
-    struct extensions e = announced(s);
-    if (!s->esmtp) {
-        /* without EHLO nothing was offered */
-    } else if (str_eq_nocase(p->keyword, STR("SIZE"))) {
-        if (p->value.p && p->value.n <= 20 && str_to_u64(p->value, UINT64_MAX, &t->size_declared))
-            return true;
-        id = REPLY_BAD_PARAMETER_VALUE;
-    } else if (str_eq_nocase(p->keyword, STR("BODY")) && ehlo_has(&e, EXT_EIGHTBITMIME)) {
-        bool eight = str_eq_nocase(p->value, STR("8BITMIME"));
-        if (eight || str_eq_nocase(p->value, STR("7BIT"))) {
-            t->eightbit = eight;
-            return true;
-        }
-        bool binary = str_eq_nocase(p->value, STR("BINARYMIME")); /* a value of RFC 3030, not offered */
-        *refusal = reply_make(&s->command_arena, binary ? REPLY_PARAMETER_NOT_SERVED : REPLY_BAD_PARAMETER_VALUE,
-                              binary ? STR("BODY=BINARYMIME") : p->keyword);
-        return false;
-    }
-    *refusal = reply_make(&s->command_arena, id, p->keyword);
-    return false;
-}
-
-static bool mail_parameters(struct session *s, struct transaction *t, struct reply *refusal)
-{
-    const struct command *c = s->command;
-    for (size_t i = 0; i < c->parameter_count; i++) {
-        for (size_t k = 0; k < i; k++)
-            if (str_eq_nocase(c->parameters[k].keyword, c->parameters[i].keyword)) {
-                *refusal = reply_make(&s->command_arena, REPLY_BAD_PARAMETER_VALUE, c->parameters[i].keyword);
-                return false;
-            }
-        if (!mail_parameter(s, t, &c->parameters[i], refusal))
-            return false;
-    }
-    t->sender_parameters = t->eightbit ? STR(" BODY=8BITMIME") : STR("");
-    return true;
-}
-
 /* The scope of stage mail, with the path copied where it lives as long as the transaction. */
 static void open_mail(struct session *s)
 {
@@ -144,8 +81,8 @@ static enum step mail_begin(struct session *s)
         return wrong(s, REPLY_NEED_HELO, STR_NONE);
     if (s->t)
         return wrong(s, REPLY_NESTED_MAIL, STR_NONE);
-    if (c->path.utf8)
-        return wrong(s, REPLY_UTF8_ADDRESS, STR_NONE);
+    if (s->listener->require_tls && !s->tls)
+        return wrong(s, REPLY_TLS_REQUIRED, STR_NONE);
     if (s->messages >= set->message_limit) {
         speak_id(s, REPLY_TOO_MANY_MESSAGES, STR_NONE);
         session_end(s, HANGUP_ERRORS);
@@ -153,7 +90,13 @@ static enum step mail_begin(struct session *s)
     }
     struct transaction draft = {0};
     struct reply refusal;
-    if (!mail_parameters(s, &draft, &refusal)) {
+    bool good = parameters_take(s, &draft, c, &draft.sender_parameters, &refusal);
+    if (good && c->path.utf8 && !(draft.extensions >> EXT_SMTPUTF8 & 1)) {
+        refusal = reply_make(&s->command_arena, REPLY_UTF8_ADDRESS, STR_NONE);
+        good = false;
+    }
+    if (!good) {
+        arena_clear(&draft.arena);
         speak_wrong(s, &refusal);
         return STEP_DONE;
     }
@@ -163,9 +106,10 @@ static enum step mail_begin(struct session *s)
     t->sender.local = arena_str(&t->arena, c->path.local);
     t->sender.local_plain = arena_str(&t->arena, c->path.local_plain);
     t->sender.domain = arena_str(&t->arena, c->path.domain);
-    t->sender_parameters = draft.sender_parameters;
-    t->eightbit = draft.eightbit;
+    t->sender_parameters = arena_str(&t->arena, draft.sender_parameters);
+    t->extensions = draft.extensions;
     t->size_declared = draft.size_declared;
+    arena_clear(&draft.arena);
     s->junk = 0;
     uint64_t limit = size_limit(s);
     if (limit && t->size_declared > limit)
@@ -209,7 +153,12 @@ static enum step verb_data(struct session *s)
         speak_id(s, REPLY_NO_VALID_RECIPIENTS, STR_NONE);
         return STEP_DONE;
     }
-    return content_begin(s);
+    if (s->t->content || s->t->extensions >> EXT_BINARYMIME & 1) /* RFC 3030 2, 3: not behind BDAT, never for binary */
+        return wrong(s, REPLY_BAD_SEQUENCE, STR_NONE);
+    content_begin(s);
+    speak_id(s, REPLY_START_DATA, STR_NONE);
+    s->phase = PHASE_CONTENT;
+    return STEP_DONE;
 }
 
 static enum step verb_rset(struct session *s)
@@ -250,15 +199,63 @@ static enum step verb_help_text(struct session *s)
     return STEP_DONE;
 }
 
-/* BDAT is not offered; the octets of the chunk come all the same and must not be taken for commands (RFC 3030 2). */
-static enum step verb_bdat(struct session *s)
+/* VRFY and ETRN go to the backend when the administrator wants it so. */
+static enum step verb_relayed(struct session *s)
 {
-    struct str rest = s->command->argument, size;
-    uint64_t octets;
-    if (!str_split(&rest, ' ', &size) || !str_to_u64(size, UINT64_MAX, &octets))
-        return wrong(s, REPLY_BAD_ARGUMENT, STR("Syntax: BDAT size [LAST]"));
-    s->discard = octets;
-    return wrong(s, REPLY_NOT_SERVED, STR("BDAT"));
+    struct buf line = {0};
+    struct reply r;
+    buf_cstr(&line, verb_names[s->command->verb]);
+    buf_char(&line, ' ');
+    buf_str(&line, s->command->argument);
+    enum step step = relay_command(s, buf_view(&line), &r);
+    buf_free(&line);
+    if (step == STEP_DONE)
+        speak(s, &r, false);
+    return step;
+}
+
+static enum step verb_vrfy(struct session *s)
+{
+    if (!s->command_begun)
+        junk(s);
+    s->command_begun = true;
+    if (s->proxy->parts.settings->relay_vrfy && s->helo)
+        return verb_relayed(s);
+    speak_id(s, REPLY_VRFY, STR_NONE);
+    return STEP_DONE;
+}
+
+static enum step verb_etrn(struct session *s)
+{
+    struct extensions e = announced(s);
+    if (!ehlo_has(&e, EXT_ETRN))
+        return wrong(s, REPLY_NOT_SERVED, STR("ETRN"));
+    if (!s->helo)
+        return wrong(s, REPLY_NEED_HELO, STR_NONE);
+    if (!s->command_begun)
+        junk(s);
+    s->command_begun = true;
+    return verb_relayed(s);
+}
+
+/* RFC 3207 4: after 220 everything is forgotten, also what came in clear behind the command (CVE-2011-0411). */
+static enum step verb_starttls(struct session *s)
+{
+    if (s->tls)
+        return wrong(s, REPLY_TLS_RUNS, STR_NONE);
+    if (!s->proxy->tls) {
+        speak_id(s, REPLY_TLS_NOT_AVAILABLE, STR_NONE);
+        return STEP_DONE;
+    }
+    if (session_input(s).n > 0)
+        s->early_pipelining = true;
+    speak_id(s, REPLY_START_TLS, STR_NONE);
+    if (s->t) {
+        relay_abandon(s);
+        transaction_end(s, "reset");
+    }
+    session_start_tls(s);
+    return STEP_DONE;
 }
 
 enum step verb_run(struct session *s)
@@ -274,7 +271,8 @@ enum step verb_run(struct session *s)
         recipient_add(s, c);
         return STEP_DONE;
     case VERB_DATA: return verb_data(s);
-    case VERB_BDAT: return verb_bdat(s);
+    case VERB_BDAT: return content_chunk(s);
+    case VERB_STARTTLS: return verb_starttls(s);
     case VERB_RSET: return verb_rset(s);
     case VERB_QUIT: return verb_quit(s);
     case VERB_HELP: return verb_help_text(s);
@@ -282,10 +280,8 @@ enum step verb_run(struct session *s)
         junk(s);
         speak_id(s, REPLY_OK, STR_NONE);
         return STEP_DONE;
-    case VERB_VRFY:
-        junk(s);
-        speak_id(s, REPLY_VRFY, STR_NONE);
-        return STEP_DONE;
+    case VERB_VRFY: return verb_vrfy(s);
+    case VERB_ETRN: return verb_etrn(s);
     default: return wrong(s, REPLY_NOT_SERVED, c->verb < VERB_COUNT ? str_of(verb_names[c->verb]) : STR("Command"));
     }
 }

@@ -79,7 +79,9 @@ void sim_client_connect(struct sim_client *c)
     stream_memory_pair(w->loop, &w->pair, &c->stream, &theirs);
     stream_set_owner(c->stream, &c->task);
     w->connections++;
-    proxy_accept(w->proxy, theirs, &c->address, w->settings.listen_count ? w->settings.listen[0] : STR("*:25"));
+    static const struct listener_setting anywhere = {.address = {"*:25", 4}};
+    struct arrival arrival = {.peer = c->address, .listener = w->settings.listen_count ? &w->settings.listen[0] : &anywhere};
+    proxy_accept(w->proxy, theirs, &arrival);
     c->address.port++;
 }
 

@@ -7,10 +7,36 @@
 #include "postern/base/addr.h"
 #include "postern/base/arena.h"
 
-struct backend_setting { /* one `backend` line */
+struct listener_setting { /* one item of `listen` */
+    struct str address;       /* as written: "*:25" */
+    bool tls;                 /* TLS from the first byte */
+    bool require_tls;         /* no mail before STARTTLS (530 5.7.0) */
+    struct prefix_set *proxy_from; /* balancers, whose connections begin with a PROXY protocol header; NULL: none */
+};
+
+struct certificate_setting {  /* one item of `certificate`: PEM files */
+    struct str file, key_file; /* the same when one file holds both */
+};
+
+enum client_address { CLIENT_ADDRESS_NONE, CLIENT_ADDRESS_XCLIENT, CLIENT_ADDRESS_PROXY };
+enum backend_tls { BACKEND_TLS_OFF, BACKEND_TLS_MAY, BACKEND_TLS_REQUIRE };
+
+struct backend_setting { /* one item of `backend` or `route` */
     struct str host;          /* name or numeric address */
     bool numeric;
     struct addr_port address; /* numeric: the address; else only the port */
+    unsigned route;           /* 0: every domain without a route; n: routes[n - 1] */
+    uint64_t connections;     /* at once, at most; 0: no limit */
+    enum client_address client_address; /* how it is told who the client is */
+    enum backend_tls tls;
+    struct str tls_name;      /* `verify NAME`: the name its certificate must have; empty: not verified by name */
+    struct str tls_ca;        /* file of CA certificates; empty: the system's */
+    struct str tls_fingerprint; /* SHA-256 of its certificate, 64 hex digits; empty: none */
+};
+
+struct route_setting { /* one line of `route`: these domains go to servers of their own */
+    struct str *domains;      /* as settings.domains; they are ours as well */
+    size_t domain_count;
 };
 
 struct settings {
@@ -28,10 +54,14 @@ struct settings {
     size_t domain_count;
     bool domains_any;
     struct prefix_set *relay_from; /* NULL: none */
-    struct str *listen;
+    struct listener_setting *listen;
     size_t listen_count;
-    struct backend_setting *backends;
+    struct backend_setting *backends; /* those of routes too */
     size_t backend_count;
+    struct certificate_setting *certificates;
+    size_t certificate_count;
+    struct route_setting *routes;
+    size_t route_count;
     struct addr_port *resolvers;
     size_t resolver_count;
 };
@@ -42,5 +72,7 @@ void settings_defaults(struct settings *s); /* every field at its default, lists
 void settings_clear(struct settings *s);
 /* Is this recipient domain ours? Case is ignored. Address literals are not. */
 bool settings_domain_is_ours(const struct settings *s, struct str domain);
+/* The route of a recipient domain: 0 the default backends, n routes[n - 1]. A name is preferred to a `.name` that also fits, then the first. */
+unsigned settings_route(const struct settings *s, struct str domain);
 
 #endif

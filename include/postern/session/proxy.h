@@ -12,6 +12,14 @@
 
 struct proxy;
 
+struct tls_context;
+
+struct arrival { /* a connection, as it came in */
+    struct addr_port peer;
+    struct addr_port local;                   /* where it came to; family 0: not known */
+    const struct listener_setting *listener;  /* of the settings, outlives the proxy */
+};
+
 struct proxy_parts { /* all borrowed, outlive the proxy */
     struct loop *loop;
     struct network *network;
@@ -27,8 +35,12 @@ struct proxy_parts { /* all borrowed, outlive the proxy */
 struct proxy *proxy_new(const struct proxy_parts *parts, struct policy *policy); /* takes a reference on the policy */
 /* Begins probing the backends; sessions may come at once and wait for the first probe at most (they are greeted 421 when it fails). */
 void proxy_start(struct proxy *p);
-/* A client connection: takes the stream. listener: the text of the listener it came through. */
-void proxy_accept(struct proxy *p, struct stream *client, const struct addr_port *peer, struct str listener);
+/* A client connection: takes the stream. */
+void proxy_accept(struct proxy *p, struct stream *client, const struct arrival *arrival);
+/* The certificates for clients from now on (a reference is taken); NULL: no TLS in front. */
+void proxy_set_tls(struct proxy *p, struct tls_context *context);
+/* Does any backend want to know the client's own connection (XCLIENT's DESTADDR, PROXY): is arrival.local worth finding out? */
+bool proxy_wants_local(const struct proxy *p);
 void proxy_set_policy(struct proxy *p, struct policy *policy); /* for sessions from now on */
 /* No new sessions (421 4.3.2), idle ones are told 421, transactions finish. `drained` runs from the loop when the last is gone. */
 void proxy_drain(struct proxy *p, void (*drained)(void *context), void *context);

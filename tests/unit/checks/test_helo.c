@@ -4,7 +4,8 @@
 #include "world.h"
 
 static struct str our_domains[] = {{"our.test", 8}, {".wide.test", 10}};
-static struct str our_listen[] = {{"*:25", 4}, {"192.0.2.25:25", 13}, {"[2001:db8::25]:2525", 19}};
+static struct listener_setting our_listen[] = {{.address = {"*:25", 4}}, {.address = {"192.0.2.25:25", 13}},
+                                               {.address = {"[2001:db8::25]:2525", 19}}};
 
 static void ours(struct world *w)
 {

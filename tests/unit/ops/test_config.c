@@ -14,7 +14,7 @@ Test(config, a_smallest_useful_one)
     cr_expect(str_eq(s.hostname, STR("mx.example.org")));
     cr_expect_eq(s.domain_count, 2);
     cr_expect(str_eq(s.domains[0], STR("example.org")));
-    cr_expect(str_eq(s.listen[0], STR("*:25")));
+    cr_expect(str_eq(s.listen[0].address, STR("*:25")));
     cr_expect(str_eq(s.policy, STR("conf/policy/default.policy")));
     cr_expect_eq(s.backends[0].address.port, 10025);
     cr_expect(s.backends[0].numeric);
@@ -100,7 +100,18 @@ static const struct { const char *text, *messages; } bad[] = {
     {"help \"a\\nb\"\n", "6:6 help: only printable ASCII can stand here, because it goes into SMTP replies"},
     {"spool-directory \"\"\n", "6:17 spool-directory: the path is empty"},
     {"journal ,\n", "6:9 journal: expected a value, not ','"},
-    {"domains any\n", "6:9 `domains any` needs the backend to be told the client's address, which this version cannot do: name the domains"},
+    {"domains any\n", "6:9 `domains any` needs every backend to be told the client's address"},
+    {"domains any\nbackend b.example client-address proxy, c.example\n",
+     "6:9 `domains any` needs every backend to be told the client's address"},
+    {"backend b.example client-address xlcient\n", "6:34 client-address cannot be 'xlcient'"},
+    {"backend b.example tls\n", "6:22 expected tls, not end of line"},
+    {"backend b.example tls yes\n", "6:23 tls cannot be 'yes'"},
+    {"backend b.example tls may verify b.example\n", "6:9 verify, ca and fingerprint need `tls require`"},
+    {"backend b.example tls require ca \"ca.pem\"\n", "6:9 a certificate of a CA is verified by name"},
+    {"backend b.example tls require fingerprint 00:11\n", "6:43 a fingerprint is 64 hexadecimal digits"},
+    {"backend b.example connections none\n", "6:31 'none' is not a number of connections"},
+    {"route backend b.example\n", "6:7 a route begins with its domains"},
+    {"route r.example b.example\n", "6:26 expected a domain, or `backend` behind the domains, not end of line"},
     {"domains a.example b.example\n", "6:19 domains: expected ',' or end of line, not word"},
     {"domains a.example,\n", "6:19 expected a domain, not end of line"},
     {"domains *.a, u@b.example, c., [192.0.2.1], 192.0.2.1, -d.example, e..f, \"\"\n",
@@ -111,6 +122,8 @@ static const struct { const char *text, *messages; } bad[] = {
     {"listen *:70000, 192.0.2.1, mx:25, ::1\n",
      "6:8 '*:70000' is not an address to listen at\n6:17 '192.0.2.1' is not an address to listen at\n6:28 'mx:25' is not an address to listen at\n"
      "6:35 '::1' is not an address to listen at"},
+    {"listen :26 tls\n", "6:12 a listener with TLS needs a certificate"},
+    {"listen :26 ssl, :27 proxy-from 0.0.0.0/0\n", "6:12 a listener has no option 'ssl'\n6:32 '0.0.0.0/0' is not a network of balancers"},
     {"listen :26, :26\n", "6:13 ':26' is listened at twice"},
     {"backend mail.example:0\n", "6:9 'mail.example:0' is not a backend"},
     {"backend 192.0.2.1:99999, 1.2.3, a..b, [::1, :25\n",
@@ -153,10 +166,41 @@ Test(config, e_what_is_missing_is_said_once)
     cr_expect_not(load_text("\ndomains any\nhostname 1.2.3.4\n", &s, &diags));
     messages_of(&diags, &messages);
     cr_expect(str_eq(buf_view(&messages),
-                     STR("2:9 `domains any` needs the backend to be told the client's address, which this version cannot do: name the domains\n"
-                         "3:10 hostname: '1.2.3.4' is not a host name\n1:1 'listen' is not set\n1:1 'backend' is not set\n1:1 'policy' is not set")),
+                     STR("3:10 hostname: '1.2.3.4' is not a host name\n1:1 'listen' is not set\n1:1 'backend' is not set\n1:1 'policy' is not set")),
               "%.*s", STR_ARG(buf_view(&messages)));
     buf_free(&messages);
+    settings_clear(&s);
+    diag_clear(&diags);
+}
+
+Test(config, e_backends_with_options_and_routes)
+{
+    struct settings s;
+    struct diags diags = {0};
+    cr_assert(load_text(MINIMAL "backend b.example:26 client-address xclient tls require verify B.example connections 5, c.example\n"
+                                "route lists.example, .lists.example backend 10.0.0.9 client-address proxy, d.example\n"
+                                "route www.lists.example backend e.example\n", &s, &diags));
+    cr_assert_eq(s.backend_count, 6);
+    const struct backend_setting *b = &s.backends[1];
+    cr_expect(b->address.port == 26 && b->client_address == CLIENT_ADDRESS_XCLIENT && b->tls == BACKEND_TLS_REQUIRE && b->connections == 5);
+    cr_expect(str_eq(b->tls_name, STR("b.example")) && b->route == 0);
+    cr_expect(s.backends[3].route == 1 && s.backends[3].client_address == CLIENT_ADDRESS_PROXY && s.backends[4].route == 1);
+    cr_expect(s.backends[5].route == 2);
+    cr_expect_eq(settings_route(&s, STR("LISTS.example")), 1);
+    cr_expect_eq(settings_route(&s, STR("a.lists.example")), 1);
+    cr_expect_eq(settings_route(&s, STR("www.lists.example")), 2, "a name is preferred to a dot name");
+    cr_expect_eq(settings_route(&s, STR("other.example")), 0);
+    cr_expect(settings_domain_is_ours(&s, STR("a.lists.example")) && !settings_domain_is_ours(&s, STR("other.example")));
+    settings_clear(&s);
+    diag_clear(&diags);
+}
+
+Test(config, e_any_domain_when_the_backend_knows_the_client)
+{
+    struct settings s;
+    struct diags diags = {0};
+    cr_expect(load_text("hostname mx.example\ndomains any\nlisten :25\nbackend b.example client-address xclient\npolicy \"p\"\n", &s, &diags));
+    cr_expect(s.domains_any && settings_domain_is_ours(&s, STR("whatever.example")));
     settings_clear(&s);
     diag_clear(&diags);
 }

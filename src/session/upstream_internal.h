@@ -1,0 +1,55 @@
+/*
+ * upstream_internal.h - the inside of one connection to a backend, shared by its opening (upstream_open.c) and its use (upstream.c).
+ */
+#ifndef POSTERN_SESSION_UPSTREAM_INTERNAL_H
+#define POSTERN_SESSION_UPSTREAM_INTERNAL_H
+
+#include "session.h"
+
+struct awaited {
+    enum expect kind;
+    void *context; /* NULL: nobody asks any more */
+};
+
+/* Opening, in this order; what a backend is not configured for is passed over. */
+enum opening {
+    OPENING_CONNECT,   /* TCP; a PROXY header goes out first */
+    OPENING_GREETING,
+    OPENING_EHLO,
+    OPENING_STARTTLS,  /* its 220, then the handshake */
+    OPENING_HANDSHAKE,
+    OPENING_XCLIENT,   /* its 220, then EHLO once more with the client's name */
+    OPENING_DONE
+};
+
+struct upstream {
+    struct proxy *proxy;
+    struct task *owner;
+    struct upstream_wish wish;    /* texts in the arena */
+    struct arena arena;
+    struct backend *backend;      /* tried now, or connected */
+    bool counted;                 /* among the backend's connections */
+    struct addr_port address;
+    size_t next_backend, next_address;
+    enum upstream_state state;
+    enum opening opening;
+    bool tls, told;               /* TLS runs; XCLIENT was accepted */
+    bool lacking;                 /* a backend was passed over because it lacks an extension that is in use */
+    struct stream *stream;
+    struct reply_parser parser;
+    struct extensions extensions;
+    struct awaited *awaited;
+    size_t count, cap, first;
+    uint64_t deadline_ms;         /* of what is awaited; UINT64_MAX: nothing */
+    char in[4096];                /* read and not yet parsed: replies are short */
+    size_t in_from, in_to;
+};
+
+uint64_t upstream_now(const struct upstream *u);
+void upstream_drop_stream(struct upstream *u);
+void upstream_queue_line(struct upstream *u, struct str command);
+struct awaited upstream_take_awaited(struct upstream *u);
+enum reply_parse upstream_next_reply(struct upstream *u, struct arena *arena, struct reply *out);
+bool upstream_try_next(struct upstream *u); /* upstream_open.c: begins with the next address; false: none is left */
+
+#endif
