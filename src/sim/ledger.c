@@ -79,23 +79,36 @@ size_t ledger_client_dot(struct ledger *l, struct str wire)
     return l->count++;
 }
 
+/* Messages of which only the body is the same may be meant when fields were removed; one that is the same altogether comes first. */
+enum likeness { UNLIKE, SAME_BODY, SAME };
+
+static enum likeness likeness(const struct ledger *l, struct str content, struct str meant)
+{
+    if (ends_with(content, meant))
+        return SAME;
+    return may_lose_fields(l, meant) && ends_with(content, body_of(meant)) ? SAME_BODY : UNLIKE;
+}
+
 size_t ledger_backend_dot(struct ledger *l, struct str content)
 {
     bool second = false;
+    enum likeness best = UNLIKE;
+    size_t found = SIZE_MAX;
     for (size_t i = 0; i < l->count; i++) {
-        struct str meant = buf_view(&l->messages[i].content);
-        bool same = ends_with(content, meant) || (may_lose_fields(l, meant) && ends_with(content, body_of(meant)));
-        second = second || (same && l->messages[i].at_backend);
-        if (!same || l->messages[i].at_backend)
-            continue;
-        l->messages[i].at_backend = true;
-        return i;
+        enum likeness like = likeness(l, content, buf_view(&l->messages[i].content));
+        second = second || (like && l->messages[i].at_backend);
+        if (like > best && !l->messages[i].at_backend) {
+            best = like;
+            found = i;
+        }
     }
-    if (second)
+    if (found < l->count)
+        l->messages[found].at_backend = true;
+    else if (second)
         ledger_violation(l, "a backend got the final dot of a message that a backend already had");
     else
         ledger_violation(l, "a backend got a message that no client had sent (%zu octets)", content.n);
-    return SIZE_MAX;
+    return found;
 }
 
 void ledger_backend_took(struct ledger *l, size_t message)
