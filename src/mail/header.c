@@ -99,14 +99,14 @@ static struct str without_line_end(struct str s)
     return s;
 }
 
-static bool must_go(const struct header_reader *h, struct str name)
+static bool must_go(const struct header_reader *h, struct str name, struct str field)
 {
     if (name.n == 0)
         return false;
     for (size_t i = 0; i < h->remove_count; i++)
         if (str_eq_nocase(name, h->remove[i]))
             return true;
-    return false;
+    return h->remove_field && h->remove_field(field, h->remove_context);
 }
 
 static void begin_body(struct header_reader *h)
@@ -161,7 +161,7 @@ static bool take_field(struct header_reader *h, struct str wire, struct buf *out
     for (struct mail_tap *t = name.n ? h->taps : NULL; t; t = t->next)
         if (t->field)
             t->field(t, field);
-    if (must_go(h, name))
+    if (must_go(h, name, field))
         h->removed++;
     else
         buf_str(out, wire);

@@ -2,7 +2,8 @@
  * header.h - a message's header, read as it flows (RFC 5322 2.2): field by field, whatever the cutting; what leaves are whole fields.
  *
  * Input is the content in wire form (CRLF line ends, dots stuffed) as data_read() makes it. Output: the same octets without the fields
- * that must go (names in `remove`), and facts: count of Received, sizes. The body follows the first empty line, or a line that is no field.
+ * that must go (names in `remove`, and those of which `remove_field` says so), and facts: count of Received, sizes. The body follows the
+ * first empty line, or a line that is no field.
  * A tap sees every field and all of the body as octets of the message (dots unstuffed), also fields that are removed: DKIM verifies the message
  * as it came.
  */
@@ -28,6 +29,9 @@ struct header_reader {
     unsigned removed;          /* fields left out */
     const struct str *remove;  /* names, matched without case; also when white space stands before the colon */
     size_t remove_count;
+    bool (*remove_field)(struct str field, void *context); /* set after header_begin(), may be NULL: is this field to go, too? As a
+                                                              tap sees it */
+    void *remove_context;
     struct mail_tap *taps;
     struct buf held;           /* a field begun, in wire form */
     bool held_line;            /* its first line is complete, and was judged */
