@@ -1,10 +1,10 @@
 /*
  * dmarc.c - dmarc, dmarc.policy, dmarc.domain, dmarc.aligned, dmarc.test (RFC 9989): the facts of others brought together.
  *
- * It reads from.domain and from.error, spf and spf.domain, dkim and dkim.domains, and asks for the author's records as soon as the author is
- * known, before the rest is. A message whose author is not one domain is permerror: it can never pass, and is none of the messages that do not take
- * part (RFC 9989 5.3.1, 11.5 leave it to the receiver, who has from.error to say more). SPF and DKIM count as known when their facts are and do
- * not say temperror.
+ * It reads from.domain and from.error, spf and spf.domain, dkim and dkim.domains, and asks for the author's records as soon as
+ * the author is known, before the rest is. A message whose author is not one domain is permerror: it can never pass, and is none
+ * of the messages that do not take part (RFC 9989 5.3.1, 11.5 leave it to the receiver, who has from.error to say more). SPF and
+ * DKIM count as known when their facts are and do not say temperror.
  */
 #include "internal.h"
 #include "postern/checks/dmarc.h"

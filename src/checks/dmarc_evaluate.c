@@ -1,13 +1,15 @@
 /*
  * dmarc_evaluate.c - tree walk, policy discovery, alignment, verdict (RFC 9989 4.10, 5.3).
  *
- * The story: the walk of the author domain gives the record that applies (its own, its organizational domain's, its public suffix's) and its
- * organizational domain. An authenticated domain is aligned when it is the author domain; in relaxed mode also when its own walk ends at the same
- * organizational domain. As that is always the domain itself or a name above it, a domain outside the author's organizational domain is not
- * aligned whatever DNS says, and costs no question: whoever signs with a foreign name cannot make us ask about it.
+ * The story: the walk of the author domain gives the record that applies (its own, its organizational domain's, its public
+ * suffix's) and its organizational domain. An authenticated domain is aligned when it is the author domain; in relaxed mode also
+ * when its own walk ends at the same organizational domain. As that is always the domain itself or a name above it, a domain
+ * outside the author's organizational domain is not aligned whatever DNS says, and costs no question: whoever signs with a
+ * foreign name cannot make us ask about it.
  *
- * A walk is asked for as a whole, and read one name after the other up to where it stops; what lies behind is not looked at. Three states run
- * through all of it: known, not yet, and failed (DNS had no answer), which makes a verdict only where an aligned pass does not decide first.
+ * A walk is asked for as a whole, and read one name after the other up to where it stops; what lies behind is not looked at.
+ * Three states run through all of it: known, not yet, and failed (DNS had no answer), which makes a verdict only where an
+ * aligned pass does not decide first.
  */
 #include <assert.h>
 #include <string.h>
@@ -43,7 +45,7 @@ static enum state failed(struct asker *a, struct str name, const struct dns_answ
     return FAILED;
 }
 
-/* --- the tree walk (4.10) -------------------------------------------------------------------------------------------------------- */
+/* --- the tree walk (4.10) ---------------------------------------------------------------------------------- */
 
 struct walk_step {
     struct str domain;         /* of the walk's start: a tail of it */
@@ -163,7 +165,7 @@ static struct tree walk(struct asker *a, struct str start)
     return t;
 }
 
-/* --- the record that applies (4.10.1) --------------------------------------------------------------------------------------------- */
+/* --- the record that applies (4.10.1) ---------------------------------------------------------------------- */
 
 /* NULL: none; the walk must be known unless the author domain itself has one. */
 static const struct found *discover(const struct tree *t)
@@ -182,7 +184,8 @@ static const struct found *discover(const struct tree *t)
     return suffix;
 }
 
-/* Does the author domain exist? (3.2.13: it does unless the answer for it is NXDOMAIN.) Asked only where np says something else than sp. */
+/* Does the author domain exist? (3.2.13: it does unless the answer for it is NXDOMAIN.) Asked only where np says something else
+ * than sp. */
 static enum state exists(struct asker *a, struct str domain, bool *out)
 {
     const struct dns_answer *answer = ask(a, domain, DNS_A);
@@ -209,7 +212,7 @@ static enum state policy_that_applies(struct asker *a, const struct found *f, st
     return state;
 }
 
-/* --- alignment (4.4, 4.10.2) ------------------------------------------------------------------------------------------------------ */
+/* --- alignment (4.4, 4.10.2) ------------------------------------------------------------------------------- */
 
 static bool is_within(struct str domain, struct str above)
 {
@@ -257,7 +260,7 @@ static enum state dkim_aligned(struct asker *a, const struct tree *author, const
     return *out ? KNOWN : worst;
 }
 
-/* --- the verdict (5.3.5, 5.3.6) ---------------------------------------------------------------------------------------------------- */
+/* --- the verdict (5.3.5, 5.3.6) ---------------------------------------------------------------------------- */
 
 static void conclude(const struct dmarc_input *in, struct asker *a, bool any_failed, struct dmarc_result *out)
 {
@@ -280,7 +283,8 @@ static bool give_up(struct asker *a, struct dmarc_result *out)
     return true;
 }
 
-bool dmarc_evaluate(const struct dmarc_input *in, dmarc_ask ask_function, void *context, struct arena *arena, struct dmarc_result *out)
+bool dmarc_evaluate(const struct dmarc_input *in, dmarc_ask ask_function, void *context, struct arena *arena,
+                    struct dmarc_result *out)
 {
     struct asker a = {.ask = ask_function, .context = context, .arena = arena};
 

@@ -1,7 +1,8 @@
 /*
  * dmarc_record.c - reads policy records (RFC 9989 4.7, 4.8): a list of tags, the version first.
  *
- * Only the version is strict. Names of tags and the keywords of their values are compared without case, as the ABNF has it; "DMARC1" is not.
+ * Only the version is strict. Names of tags and the keywords of their values are compared without case, as the ABNF has it;
+ * "DMARC1" is not.
  */
 #include <string.h>
 
@@ -22,7 +23,7 @@ static bool next_tag(struct str *rest, struct str *name, struct str *value)
     return true;
 }
 
-/* --- URIs (RFC 3986) ------------------------------------------------------------------------------------------------------------- */
+/* --- URIs (RFC 3986) --------------------------------------------------------------------------------------- */
 
 static bool is_alpha(char c)
 {
@@ -101,7 +102,7 @@ bool dmarc_uris_valid(struct str text)
     return false;
 }
 
-/* --- values ---------------------------------------------------------------------------------------------------------------------- */
+/* --- values ------------------------------------------------------------------------------------------------ */
 
 enum given { ABSENT, VALID, INVALID };
 
@@ -149,7 +150,10 @@ bool dmarc_record_parse(struct str text, struct dmarc_record *out)
         np = read_policy(values[TAG_NP], &out->np);
     out->dkim_strict = is_letter(values[TAG_ADKIM], 's');
     out->spf_strict = is_letter(values[TAG_ASPF], 's');
-    out->psd = is_letter(values[TAG_PSD], 'y') ? DMARC_PSD_YES : is_letter(values[TAG_PSD], 'n') ? DMARC_PSD_NO : DMARC_PSD_UNKNOWN;
+    if (is_letter(values[TAG_PSD], 'y'))
+        out->psd = DMARC_PSD_YES;
+    else if (is_letter(values[TAG_PSD], 'n'))
+        out->psd = DMARC_PSD_NO;
     out->test = is_letter(values[TAG_T], 'y');
     out->usable = p == VALID && sp != INVALID && np != INVALID;
     if (!out->usable) { /* 4.10.1 */

@@ -1,6 +1,6 @@
 /*
- * from.c - from.domain, from.error: the author's domain out of the From fields that its tap has seen. Known when the header has ended, so that
- * what hangs on it (DMARC's questions) goes on while the body still flows.
+ * from.c - from.domain, from.error: the author's domain out of the From fields that its tap has seen. Known when the header has
+ * ended, so that what hangs on it (DMARC's questions) goes on while the body still flows.
  */
 #include "content_taps.h"
 #include "internal.h"

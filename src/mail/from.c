@@ -1,9 +1,9 @@
 /*
  * from.c - the author's domain out of the From fields of a header.
  *
- * The whole field is read, also behind a first error: a field that is no address list is that before anything else. Domains are compared as DNS
- * knows them; only the first is kept. An address whose domain is written exactly like the one before it costs no conversion, and there are at
- * most FROM_ADDRESSES_MAX, so that a field of a megabyte costs no more than its reading.
+ * The whole field is read, also behind a first error: a field that is no address list is that before anything else. Domains are
+ * compared as DNS knows them; only the first is kept. An address whose domain is written exactly like the one before it costs no
+ * conversion, and there are at most FROM_ADDRESSES_MAX, so that a field of a megabyte costs no more than its reading.
  */
 #include <idn2.h>
 #include <stdlib.h>

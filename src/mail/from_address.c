@@ -1,9 +1,10 @@
 /*
  * from_address.c - reads an address list (RFC 5322 3.4; obsolete forms of section 4.4; groups as RFC 6854 allows them in From).
  *
- * The story: a lexer gives words, specials and literals and passes over white space and comments wherever they stand; the reader takes one
- * mailbox at a time. Nothing is decoded: a display name may hold encoded words, whatever they say; an address may not (RFC 2047 section 5). No
- * recursion: comments nest by counting, groups do not nest. What is not in the grammar is ADDRESS_BAD, and nothing more is read.
+ * The story: a lexer gives words, specials and literals and passes over white space and comments wherever they stand; the reader
+ * takes one mailbox at a time. Nothing is decoded: a display name may hold encoded words, whatever they say; an address may not
+ * (RFC 2047 section 5). No recursion: comments nest by counting, groups do not nest. What is not in the grammar is ADDRESS_BAD,
+ * and nothing more is read.
  */
 #include <string.h>
 
@@ -12,7 +13,7 @@
 /* Kinds of tokens: a special stands for itself. */
 enum { END = 0, ATOM = 'a', QUOTED = 'q', LITERAL = 'l', BAD = '!' };
 
-/* --- the lexer ----------------------------------------------------------------------------------------------------------------- */
+/* --- the lexer --------------------------------------------------------------------------------------------- */
 
 static bool is_atext(char c) /* RFC 5322 3.2.3, RFC 6532 3.2 */
 {
@@ -34,7 +35,8 @@ static size_t fold_length(struct str s, size_t i)
     return fold ? 2 : 0;
 }
 
-/* The index behind what opens at s.p[0] and ends with `close`; 0: it never ends, or holds what it must not. `open` nests (0: nothing does). */
+/* The index behind what opens at s.p[0] and ends with `close`; 0: it never ends, or holds what it must not. `open` nests (0:
+ * nothing does). */
 static size_t enclosed(struct str s, char open, char close)
 {
     size_t depth = 1;
@@ -118,7 +120,7 @@ static bool take(struct address_reader *r, char kind)
     return true;
 }
 
-/* --- addresses ----------------------------------------------------------------------------------------------------------------- */
+/* --- addresses --------------------------------------------------------------------------------------------- */
 
 /* Part of an encoded word, which some would decode and others not. */
 static bool looks_encoded(struct str atom)

@@ -1,12 +1,13 @@
 /*
  * dmarc.h - DMARC (RFC 9989): does an authenticated domain stand behind the domain that people see as the author?
  *
- * Two pure parts: the parser of policy records, and the evaluation, which asks for answers and is run again from its first line when some have
- * come. It asks for the whole walk of a domain at once (at most 8 names), so that a verdict costs one or two round trips; what it concludes
- * is what the walk of section 4.10 finds one after the other, and so does not depend on the order of answers.
+ * Two pure parts: the parser of policy records, and the evaluation, which asks for answers and is run again from its first line
+ * when some have come. It asks for the whole walk of a domain at once (at most 8 names), so that a verdict costs one or two
+ * round trips; what it concludes is what the walk of section 4.10 finds one after the other, and so does not depend on the order
+ * of answers.
  *
- * Never "fail" for want of knowledge (5.3.6): where SPF or DKIM had no result, or a record, the organizational domain or the existence of the
- * author domain could not be asked, a message without an aligned pass is temperror.
+ * Never "fail" for want of knowledge (5.3.6): where SPF or DKIM had no result, or a record, the organizational domain or the
+ * existence of the author domain could not be asked, a message without an aligned pass is temperror.
  */
 #ifndef POSTERN_CHECKS_DMARC_H
 #define POSTERN_CHECKS_DMARC_H
@@ -20,15 +21,16 @@ extern const char *const dmarc_policy_names[]; /* "none" "quarantine" "reject" *
 enum dmarc_psd { DMARC_PSD_UNKNOWN, DMARC_PSD_YES, DMARC_PSD_NO };
 
 struct dmarc_record {
-    bool usable;                  /* false: no valid p, or a bad sp or np, and no rua to make up for it (4.10.1): DMARC is not applied */
+    bool usable;                  /* false: no valid p, or a bad sp or np, and no rua to make up for it (4.10.1) */
     enum dmarc_policy p, sp, np;  /* sp and np as they apply: np falls back to sp, sp to p (4.7) */
     bool dkim_strict, spf_strict; /* adkim=s, aspf=s */
     enum dmarc_psd psd;
     bool test;                    /* t=y */
 };
 
-/* Is this text of a TXT record a policy record: its first tag v, with exactly the value DMARC1? If so it is read: unknown tags (and pct, rf, ri of RFC
- * 7489) are passed over, wrong values give way to the defaults; of a tag that is there twice the first one counts. */
+/* Is this text of a TXT record a policy record: its first tag v, with exactly the value DMARC1? If so it is read: unknown tags
+ * (and pct, rf, ri of RFC 7489) are passed over, wrong values give way to the defaults; of a tag that is there twice the first
+ * one counts. */
 bool dmarc_record_parse(struct str text, struct dmarc_record *out);
 /* A list of URIs with at least one that is well formed (RFC 3986), an obsolete "!size" behind it allowed. */
 bool dmarc_uris_valid(struct str text);
@@ -42,7 +44,7 @@ enum { DMARC_WALK_MAX = 8, DMARC_IDENTIFIERS_MAX = 64 }; /* names a walk asks fo
 struct dmarc_input {
     struct str author;        /* A-labels, lower case, no trailing dot */
     bool spf_known;           /* SPF has a result that will not change */
-    struct str spf_domain;    /* of an SPF pass of MAIL FROM (the HELO name for the null reverse-path, RFC 7208 2.4); empty: no pass */
+    struct str spf_domain;    /* of an SPF pass of MAIL FROM (for <> of HELO's name, RFC 7208 2.4); empty: no pass */
     bool dkim_known;          /* so has every signature */
     const struct str *dkim;   /* domains of passing signatures */
     size_t dkim_count;
@@ -59,7 +61,8 @@ struct dmarc_result {
     unsigned questions;       /* calls of ask in this run */
 };
 
-/* The answer, or NULL: not yet (the question is noted, the evaluation will be run again). Answers live until the evaluation is over. */
+/* The answer, or NULL: not yet (the question is noted, the evaluation will be run again). Answers live until the evaluation is
+ * over. */
 typedef const struct dns_answer *(*dmarc_ask)(void *context, struct str name, unsigned type);
 
 /* True: *out is the result. False: answers are missing. */

@@ -1,6 +1,6 @@
 /*
- * The tree walk, policy discovery, alignment and the verdict (RFC 9989 4.4, 4.10, 5.3), over a zone in memory. Each case is evaluated with all
- * answers there at once and with one more answer at each run, in both orders: the result must be the same.
+ * The tree walk, policy discovery, alignment and the verdict (RFC 9989 4.4, 4.10, 5.3), over a zone in memory. Each case is
+ * evaluated with all answers there at once and with one more answer at each run, in both orders: the result must be the same.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 enum { ASKED_MAX = 128 };
 
 struct zone {
-    const char *text;        /* "NAME RECORD|NAME !status|..."; a TXT record of _dmarc.NAME; "=NAME !status": of NAME itself (A) */
+    const char *text;        /* "NAME RECORD|NAME !status|...": TXT of _dmarc.NAME; "=NAME !status": A of NAME itself */
     bool all, backwards;     /* all answers at once; the last question of a run is answered first */
     char asked[ASKED_MAX][300];
     bool known[ASKED_MAX];
@@ -21,7 +21,8 @@ struct zone {
 };
 
 static const struct { const char *word; enum dns_status status; } statuses[] = {
-    {"nodata", DNS_NODATA}, {"nxdomain", DNS_NXDOMAIN}, {"servfail", DNS_SERVFAIL}, {"timeout", DNS_TIMEOUT}, {"limit", DNS_LIMIT},
+    {"nodata", DNS_NODATA}, {"nxdomain", DNS_NXDOMAIN}, {"servfail", DNS_SERVFAIL}, {"timeout", DNS_TIMEOUT},
+    {"limit", DNS_LIMIT},
 };
 
 static struct dns_answer *answer_text(struct str name, struct str what)
@@ -107,7 +108,8 @@ static void format(const struct dmarc_result *r, char out[400])
 }
 
 struct scene {
-    const char *author, *spf, *dkim; /* spf: domain of the pass, "" none, "?" not known; dkim: domains with spaces between, "?" not known */
+    const char *author;
+    const char *spf, *dkim; /* domains that pass, dkim with spaces between; "": none, "?": not known */
     const char *zone;
     const char *outcome;
 };
@@ -170,7 +172,8 @@ static void walk_of(const char *author, const char *zone, const char *const *nam
 
     cr_assert(dmarc_evaluate(&in, ask, &z, &arena, &r));
     for (; names[i]; i++)
-        cr_assert(i < z.count && strcmp(z.asked[i], names[i]) == 0, "%s: question %zu is %s, not %s", author, i, z.asked[i], names[i]);
+        cr_assert(i < z.count && strcmp(z.asked[i], names[i]) == 0, "%s: question %zu is %s, not %s", author, i, z.asked[i],
+                  names[i]);
     cr_assert_eq(z.count, i, "%s: %zu questions, not %zu; the next is %s", author, z.count, i, z.asked[i]);
     cr_assert_eq(r.questions, i);
     zone_clear(&z);
@@ -188,18 +191,20 @@ Test(dmarc_walk, the_names_of_the_example_in_section_4_10)
 Test(dmarc_walk, the_names_of_the_example_in_section_5_1_8)
 {
     walk_of("mail.a.b.c.d.e.f.g.example.com", "",
-            (const char *const[]){"_dmarc.mail.a.b.c.d.e.f.g.example.com", "_dmarc.c.d.e.f.g.example.com", "_dmarc.d.e.f.g.example.com",
-                                  "_dmarc.e.f.g.example.com", "_dmarc.f.g.example.com", "_dmarc.g.example.com", "_dmarc.example.com",
-                                  "_dmarc.com", NULL});
+            (const char *const[]){"_dmarc.mail.a.b.c.d.e.f.g.example.com", "_dmarc.c.d.e.f.g.example.com",
+                                  "_dmarc.d.e.f.g.example.com", "_dmarc.e.f.g.example.com", "_dmarc.f.g.example.com",
+                                  "_dmarc.g.example.com", "_dmarc.example.com", "_dmarc.com", NULL});
 }
 
 Test(dmarc_walk, eight_seven_and_one_labels)
 {
     walk_of("a.b.c.d.e.f.g.h", "",
-            (const char *const[]){"_dmarc.a.b.c.d.e.f.g.h", "_dmarc.b.c.d.e.f.g.h", "_dmarc.c.d.e.f.g.h", "_dmarc.d.e.f.g.h", "_dmarc.e.f.g.h",
+            (const char *const[]){"_dmarc.a.b.c.d.e.f.g.h", "_dmarc.b.c.d.e.f.g.h", "_dmarc.c.d.e.f.g.h", "_dmarc.d.e.f.g.h",
+                                  "_dmarc.e.f.g.h",
                                   "_dmarc.f.g.h", "_dmarc.g.h", "_dmarc.h", NULL});
     walk_of("b.c.d.e.f.g.h", "",
-            (const char *const[]){"_dmarc.b.c.d.e.f.g.h", "_dmarc.c.d.e.f.g.h", "_dmarc.d.e.f.g.h", "_dmarc.e.f.g.h", "_dmarc.f.g.h", "_dmarc.g.h",
+            (const char *const[]){"_dmarc.b.c.d.e.f.g.h", "_dmarc.c.d.e.f.g.h", "_dmarc.d.e.f.g.h", "_dmarc.e.f.g.h",
+                                  "_dmarc.f.g.h", "_dmarc.g.h",
                                   "_dmarc.h", NULL});
     walk_of("h", "", (const char *const[]){"_dmarc.h", NULL});
 }
@@ -220,8 +225,10 @@ Test(dmarc_walk, labels_without_number_cost_eight_questions)
 
 static const struct scene organizational[] = {
     /* the three examples at the end of 4.10.2, seen through alignment and through the record that applies */
-    {"a.mail.example.com", "example.com", "", "mail.example.com v=DMARC1; p=none|example.com " REJECT, "pass spf reject example.com"},
-    {"a.mail.example.com", "", "x.example.com", "mail.example.com v=DMARC1; p=none|example.com " REJECT, "pass dkim reject example.com"},
+    {"a.mail.example.com", "example.com", "", "mail.example.com v=DMARC1; p=none|example.com " REJECT,
+     "pass spf reject example.com"},
+    {"a.mail.example.com", "", "x.example.com", "mail.example.com v=DMARC1; p=none|example.com " REJECT,
+     "pass dkim reject example.com"},
     {"a.mail.example.com", "mail.example.com", "", "mail.example.com " REJECT "; psd=n|example.com v=DMARC1; p=none",
      "pass spf reject mail.example.com"},
     {"a.mail.example.com", "example.com", "", "mail.example.com " REJECT "; psd=n|example.com v=DMARC1; p=none",
@@ -236,11 +243,13 @@ static const struct scene organizational[] = {
     /* psd=y where the walk starts does not move the organizational domain */
     {"example.com", "example.com", "", "example.com " REJECT "; psd=y", "pass spf reject example.com"},
     {"example.com", "sub.example.com", "", "example.com " REJECT "; psd=y", "fail none reject example.com"},
-    {"example.com", "", "sub.example.com", "sub.example.com " REJECT "; psd=n|example.com " REJECT, "fail none reject example.com"},
+    {"example.com", "", "sub.example.com", "sub.example.com " REJECT "; psd=n|example.com " REJECT,
+     "fail none reject example.com"},
     /* the fewest labels: also a top-level domain's record without psd (it should have one, 5.2) */
     {"a.example", "b.example", "", "example " REJECT, "pass spf reject example"},
     /* a walk that stops at psd does not see what is above */
-    {"a.b.example.com", "example.com", "", "a.b.example.com " REJECT "; psd=n|example.com " REJECT, "fail none reject a.b.example.com"},
+    {"a.b.example.com", "example.com", "", "a.b.example.com " REJECT "; psd=n|example.com " REJECT,
+     "fail none reject a.b.example.com"},
     {"a.b.example.com", "a.b.example.com", "", "a.b.example.com " REJECT "; psd=n|b.example.com !servfail",
      "pass spf reject a.b.example.com"},
     {"a.b.example.com", "b.example.com", "", "a.b.example.com " REJECT "; psd=n|b.example.com !servfail",
@@ -248,7 +257,8 @@ static const struct scene organizational[] = {
     /* several records at one name are none, other records beside one do no harm */
     {"a.example.com", "b.example.com", "", "a.example.com " REJECT "&v=DMARC1; p=none|example.com v=DMARC1; p=quarantine",
      "pass spf quarantine example.com"},
-    {"a.example.com", "", "", "a.example.com " REJECT "&v=spf1 -all&hello|example.com v=DMARC1; p=quarantine", "fail none reject a.example.com"},
+    {"a.example.com", "", "", "a.example.com " REJECT "&v=spf1 -all&hello|example.com v=DMARC1; p=quarantine",
+     "fail none reject a.example.com"},
     {"a.example.com", "", "", "a.example.com v=spf1 -all|example.com v=dmarc1; p=reject", "none"},
 };
 
@@ -316,11 +326,13 @@ static const struct scene policies[] = {
     {"a.example.com", "", "", AT("; np=none"), "fail none reject example.com"},
     {"a.example.com", "", "", AT("; np=none") "|=a.example.com !nodata", "fail none reject example.com"},
     {"a.example.com", "", "", AT("; sp=none") "|=a.example.com !nxdomain", "fail none none example.com"},
-    {"a.example.com", "", "", AT("; sp=none") "|a.example.com v=DMARC1; p=quarantine; sp=reject; np=reject|=a.example.com !nxdomain",
+    {"a.example.com", "", "",
+     AT("; sp=none") "|a.example.com v=DMARC1; p=quarantine; sp=reject; np=reject|=a.example.com !nxdomain",
      "fail none quarantine a.example.com"},
     /* the public suffix's, when nobody below has one; not when the organizational domain has */
     {"example.com", "", "", "com v=DMARC1; p=none; sp=quarantine; np=reject; psd=y", "fail none quarantine com"},
-    {"example.com", "", "", "com v=DMARC1; p=none; sp=quarantine; np=reject; psd=y|=example.com !nxdomain", "fail none reject com"},
+    {"example.com", "", "", "com v=DMARC1; p=none; sp=quarantine; np=reject; psd=y|=example.com !nxdomain",
+     "fail none reject com"},
     {"a.example.com", "", "", "com " REJECT "; psd=y|example.com v=DMARC1; p=quarantine", "fail none quarantine example.com"},
     /* a record between the author and its organizational domain does not count */
     {"a.b.example.com", "", "", "b.example.com v=DMARC1; p=none|" AT(""), "fail none reject example.com"},
@@ -328,7 +340,8 @@ static const struct scene policies[] = {
     /* beyond eight labels */
     {"mail.a.b.c.d.e.f.g.example.com", "", "", "b.c.d.e.f.g.example.com " REJECT "; psd=n|example.com v=DMARC1; p=none",
      "fail none none example.com"},
-    {"mail.a.b.c.d.e.f.g.example.com", "", "", "mail.a.b.c.d.e.f.g.example.com " REJECT, "fail none reject mail.a.b.c.d.e.f.g.example.com"},
+    {"mail.a.b.c.d.e.f.g.example.com", "", "", "mail.a.b.c.d.e.f.g.example.com " REJECT,
+     "fail none reject mail.a.b.c.d.e.f.g.example.com"},
     /* t=y: one level lower */
     {"example.com", "", "", AT("; t=y"), "fail none quarantine example.com test"},
     {"example.com", "", "", "example.com v=DMARC1; p=quarantine; t=y", "fail none none example.com test"},

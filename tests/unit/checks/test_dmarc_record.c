@@ -8,7 +8,8 @@
 
 #include "postern/checks/dmarc.h"
 
-/* "p/sp/np dkim spf psd t", each by its letter: none quarantine reject, relaxed strict, unknown yes no. "-": not usable. NULL: no record. */
+/* "p/sp/np dkim spf psd t", each by its letter: none quarantine reject, relaxed strict, unknown yes no. "-": not usable. NULL:
+ * no record. */
 static const struct {
     const char *text, *says;
 } cases[] = {
@@ -90,7 +91,8 @@ static const char *says(struct str text, char out[40])
         return NULL;
     if (!r.usable)
         return "-";
-    snprintf(out, 40, "%c/%c/%c %c %c %c %c", "nqr"[r.p], "nqr"[r.sp], "nqr"[r.np], "rs"[r.dkim_strict], "rs"[r.spf_strict], "uyn"[r.psd],
+    snprintf(out, 40, "%c/%c/%c %c %c %c %c", "nqr"[r.p], "nqr"[r.sp], "nqr"[r.np], "rs"[r.dkim_strict], "rs"[r.spf_strict],
+             "uyn"[r.psd],
              "ny"[r.test]);
     return out;
 }
@@ -124,10 +126,13 @@ Test(dmarc_record, uris)
         const char *text;
         bool valid;
     } uris[] = {
-        {"mailto:a@example.com", true}, {"MAILTO:a@example.com", true}, {"mailto:a@example.com!10m", true}, {"mailto:a@example.com!10", true},
+        {"mailto:a@example.com", true}, {"MAILTO:a@example.com", true}, {"mailto:a@example.com!10m",
+                                                                         true}, {"mailto:a@example.com!10", true},
         {"mailto:a@example.com!10x", false}, {"mailto:a@example.com!", false}, {"mailto:a@example.com!m", false},
-        {"https://example.com/report?x=1#y", true}, {"nonsense, mailto:a@example.com", true}, {"mailto:", false}, {"mailto:a", false},
-        {"mailto:@example.com", false}, {"mailto:a@", false}, {"mailto:a%2Cb@example.com", true}, {"mailto:a%2@example.com", false},
+        {"https://example.com/report?x=1#y", true}, {"nonsense, mailto:a@example.com", true}, {"mailto:", false}, {"mailto:a",
+                                                                                                                   false},
+        {"mailto:@example.com", false}, {"mailto:a@", false}, {"mailto:a%2Cb@example.com", true}, {"mailto:a%2@example.com",
+                                                                                                   false},
         {"mailto:a b@example.com", false}, {":x", false}, {"1http:x", false}, {"a+b-c.d:x", true}, {"", false}, {" , ,", false},
         {"example.com", false}, {"mail to:a@example.com", false}, {"mailto:a@ex\xc3\xa4mple.com", false},
     };

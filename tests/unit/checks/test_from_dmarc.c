@@ -6,7 +6,8 @@
 
 static struct scope *data_scope(struct world *w)
 {
-    struct scope *mail = world_path(w, STAGE_MAIL, world_helo(w, world_connect(w, "203.0.113.9"), "c.example"), "<a@example.com>");
+    struct scope *mail = world_path(w, STAGE_MAIL, world_helo(w, world_connect(w, "203.0.113.9"), "c.example"),
+                                    "<a@example.com>");
     struct subject subject = {0};
     struct scope *s = world_scope(w, STAGE_DATA, mail, &subject);
     scope_unref(&mail);
@@ -147,27 +148,39 @@ static const struct {
     const char *dmarc, *policy, *domain, *aligned, *test;
 } scenes[] = {
     {GOOD, "pass", "example.com", NULL, NULL, "\"v=DMARC1; p=reject\"", "nxdomain", "pass", "reject", "example.com", "spf", "no"},
-    {GOOD, "pass", "Bounce.Example.COM", NULL, NULL, "\"v=DMARC1; p=reject; t=y; psd=n\"", "nxdomain", "pass", "quarantine", "example.com", "spf",
+    {GOOD, "pass", "Bounce.Example.COM", NULL, NULL, "\"v=DMARC1; p=reject; t=y; psd=n\"", "nxdomain", "pass", "quarantine",
+     "example.com", "spf",
      "yes"},
-    {GOOD, "pass", "evil.net", NULL, NULL, "\"v=DMARC1; p=quarantine\"", "nxdomain", "fail", "quarantine", "example.com", "none", "no"},
+    {GOOD, "pass", "evil.net", NULL, NULL, "\"v=DMARC1; p=quarantine\"", "nxdomain", "fail", "quarantine", "example.com", "none",
+     "no"},
     {GOOD, "fail", "example.com", NULL, NULL, "\"v=DMARC1; p=none\"", "nodata", "fail", "none", "example.com", "none", "no"},
-    {GOOD, "softfail", "example.com", NULL, NULL, "\"v=DMARC1; \" \"p=none\"", "nodata", "fail", "none", "example.com", "none", "no"},
+    {GOOD, "softfail", "example.com", NULL, NULL, "\"v=DMARC1; \" \"p=none\"", "nodata", "fail", "none", "example.com", "none",
+     "no"},
     {GOOD, "permerror", "example.com", NULL, NULL, "\"v=DMARC1; p=none\"", "nodata", "fail", "none", "example.com", "none", "no"},
     {GOOD, "none", NULL, NULL, NULL, "nxdomain", "nxdomain", "none", NOT_APPLIED},
-    {GOOD, "temperror", "example.com", NULL, NULL, "\"v=DMARC1; p=reject\"", "nodata", "temperror", "reject", "example.com", "(absent)", "no"},
+    {GOOD, "temperror", "example.com", NULL, NULL, "\"v=DMARC1; p=reject\"", "nodata", "temperror", "reject", "example.com",
+     "(absent)", "no"},
     {GOOD, "temperror", "example.com", NULL, NULL, "nodata", "nodata", "none", NOT_APPLIED},
-    {GOOD, "error", "example.com", NULL, NULL, "\"v=DMARC1; p=reject\"", "nodata", "temperror", "reject", "example.com", "(absent)", "no"},
+    {GOOD, "error", "example.com", NULL, NULL, "\"v=DMARC1; p=reject\"", "nodata", "temperror", "reject", "example.com",
+     "(absent)", "no"},
     {GOOD, "pass", "example.com", NULL, NULL, "timeout", "nodata", "temperror", NOT_APPLIED},
     {GOOD, "fail", "example.com", NULL, NULL, "never", "nodata", "temperror", NOT_APPLIED},
-    {GOOD, "pass", "b\xc3\xbc" "cher.example.com", NULL, NULL, "\"v=DMARC1; p=reject\"", "nodata", "pass", "reject", "example.com", "spf", "no"},
-    {"From: a@example.com\r\nFrom: a@example.com\r\n\r\n", "pass", "example.com", NULL, NULL, NULL, NULL, "permerror", NOT_APPLIED},
+    {GOOD, "pass", "b\xc3\xbc" "cher.example.com", NULL, NULL, "\"v=DMARC1; p=reject\"", "nodata", "pass", "reject",
+     "example.com", "spf", "no"},
+    {"From: a@example.com\r\nFrom: a@example.com\r\n\r\n", "pass", "example.com", NULL, NULL, NULL, NULL, "permerror",
+     NOT_APPLIED},
     {"Subject: x\r\n\r\n", "pass", "example.com", NULL, NULL, NULL, NULL, "permerror", NOT_APPLIED},
     {"From: a@example.com, b@evil.net\r\n\r\n", "pass", "example.com", NULL, NULL, NULL, NULL, "permerror", NOT_APPLIED},
-    {GOOD, "fail", "example.com", "pass", "example.com", "\"v=DMARC1; p=reject\"", "nodata", "pass", "reject", "example.com", "dkim", "no"},
-    {GOOD, "pass", "example.com", "pass", "evil.net,mail.example.com", "\"v=DMARC1; p=reject\"", "nodata", "pass", "reject", "example.com", "both", "no"},
-    {GOOD, "temperror", "example.com", "pass", "example.com", "\"v=DMARC1; p=reject\"", "nodata", "pass", "reject", "example.com", "dkim", "no"},
-    {GOOD, "fail", "example.com", "temperror", "{}", "\"v=DMARC1; p=reject\"", "nodata", "temperror", "reject", "example.com", "(absent)", "no"},
-    {GOOD, "fail", "example.com", "fail", "{}", "\"v=DMARC1; p=reject\"", "nodata", "fail", "reject", "example.com", "none", "no"},
+    {GOOD, "fail", "example.com", "pass", "example.com", "\"v=DMARC1; p=reject\"", "nodata", "pass", "reject", "example.com",
+     "dkim", "no"},
+    {GOOD, "pass", "example.com", "pass", "evil.net,mail.example.com", "\"v=DMARC1; p=reject\"", "nodata", "pass", "reject",
+     "example.com", "both", "no"},
+    {GOOD, "temperror", "example.com", "pass", "example.com", "\"v=DMARC1; p=reject\"", "nodata", "pass", "reject",
+     "example.com", "dkim", "no"},
+    {GOOD, "fail", "example.com", "temperror", "{}", "\"v=DMARC1; p=reject\"", "nodata", "temperror", "reject", "example.com",
+     "(absent)", "no"},
+    {GOOD, "fail", "example.com", "fail", "{}", "\"v=DMARC1; p=reject\"", "nodata", "fail", "reject", "example.com", "none",
+     "no"},
 };
 
 Test(dmarc, facts_out_of_facts)

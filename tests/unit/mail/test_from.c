@@ -1,5 +1,6 @@
 /*
- * The author's domain: every form of a From field has one defined outcome, and none lets a domain through that was not the only one.
+ * The author's domain: every form of a From field has one defined outcome, and none lets a domain through that was not the only
+ * one.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
