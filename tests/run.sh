@@ -7,14 +7,14 @@
 #
 #   --quick          only unit tests, transcripts, cases and lint: no end to end, no release build, no fuzzing
 #   --no-install     what is not installed is an error
-#   --fuzz SECONDS   each target so long (default 10; 0: not at all)
+#   --fuzz SECONDS   each target so long (default: 10, less when there are many; 0: not at all)
 #   --jobs N         tests at once (default: cores)
 #
 # Build directories: build-test, build (the release), build-fuzz. Only what it started itself is ended.
 set -u
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root" || exit 1
-quick=0 install=1 fuzz_seconds=10 jobs=$(nproc)
+quick=0 install=1 fuzz_seconds='' jobs=$(nproc)
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) quick=1 ;;
@@ -120,6 +120,11 @@ else
     failed=$((failed + 1))
 fi
 
+if [ -z "$fuzz_seconds" ]; then # two at once, all together in about 100 s
+    targets=(tests/fuzz/fuzz_*.c)
+    fuzz_seconds=$((200 / ${#targets[@]}))
+    fuzz_seconds=$((fuzz_seconds > 10 ? 10 : fuzz_seconds < 3 ? 3 : fuzz_seconds))
+fi
 if [ "$fuzz_seconds" -gt 0 ]; then
     step "fuzzing, $fuzz_seconds s a target"
     tests/fuzz/run.sh --seconds "$fuzz_seconds" --jobs 2 2>&1 | tee "$reports/fuzz.out" | grep -v '^[0-9]* passed'
