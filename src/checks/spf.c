@@ -6,6 +6,7 @@
  */
 #include "internal.h"
 #include "postern/checks/spf.h"
+#include "postern/mail/from.h"
 
 static const struct dns_answer *ask(void *context, struct str name, unsigned type)
 {
@@ -23,6 +24,17 @@ static struct str helo_domain(struct scope *s)
     return helo->subject->helo;
 }
 
+/* RFC 8616 4: U-labels are asked for as A-labels. One that has no such form is judged as it stands: none. */
+static struct str as_asked(struct scope *s, struct str domain)
+{
+    struct str name;
+
+    for (size_t i = 0; i < domain.n; i++)
+        if (domain.p[i] & 0x80)
+            return domain_ascii(domain, &s->arena, &name) ? name : domain;
+    return domain;
+}
+
 static bool evaluate(struct scope *s, struct str local, struct str domain, struct spf_result *out)
 {
     struct scope *helo = scope_of(s, STAGE_HELO);
@@ -37,7 +49,7 @@ enum check_result check_spf_helo(struct scope *s, const struct check_run *run)
     struct spf_result result;
 
     (void)run;
-    if (!evaluate(s, STR_NONE, helo_domain(s), &result))
+    if (!evaluate(s, STR_NONE, as_asked(s, helo_domain(s)), &result))
         return CHECK_NOT_YET;
     facts_set_text(&s->facts, FACT_SPF_HELO, str_of(spf_verdict_names[result.verdict]));
     return CHECK_DONE;
@@ -56,8 +68,9 @@ enum check_result check_spf(struct scope *s, const struct check_run *run)
     const struct path *sender = &s->subject->sender;
     struct str domain = sender->null ? helo_domain(s) : sender->literal ? STR_NONE : sender->domain;
     struct spf_result result;
-    bool done = evaluate(s, sender->null ? STR_NONE : sender->local, domain, &result);
 
+    domain = as_asked(s, domain);
+    bool done = evaluate(s, sender->null ? STR_NONE : sender->local, domain, &result);
     if (!done && !check_is_late(s, run))
         return CHECK_NOT_YET;
     if (!done)

@@ -17,6 +17,8 @@ static void records(struct world *w)
     answers(w, "other.example", DNS_TXT, "\"v=spf1 ip4:192.0.2.3 ~all\"");
     answers(w, "why.example", DNS_TXT, "\"not from %{i}, by %{r} at %{t}\"");
     answers(w, "helo.example", DNS_TXT, "\"v=spf1 ip4:192.0.2.4 -all\"");
+    answers(w, "xn--bcher-kva.example", DNS_TXT, "\"v=spf1 -all\"");
+    answers(w, "local.example", DNS_TXT, "\"v=spf1 exists:%{l}.any.example ~all\"");
     answers(w, "none.example", DNS_TXT, "\"something else\"");
     answers(w, "broken.example", DNS_TXT, "\"v=spf1 nonsense\"");
     answers(w, "slow.example", DNS_TXT, "timeout");
@@ -34,6 +36,8 @@ static const struct {
     {"192.0.2.5", "[192.0.2.5]", "<>", "none", "(absent)", "(absent)", "(absent)"},
     {"192.0.2.5", "localhost", "<>", "none", "localhost", "(absent)", "(absent)"},
     {"192.0.2.5", "helo.example", "<a@[192.0.2.5]>", "none", "(absent)", "(absent)", "(absent)"},
+    {"192.0.2.5", "helo.example", "<a@b\xc3\xbc" "cher.example>", "fail", "xn--bcher-kva.example", "-all", "(absent)"},
+    {"192.0.2.5", "helo.example", "<\xc3\xa4@local.example>", "softfail", "local.example", "~all", "(absent)"},
     {"192.0.2.5", "helo.example", "<a@none.example>", "none", "none.example", "(absent)", "(absent)"},
     {"192.0.2.5", "helo.example", "<a@broken.example>", "permerror", "broken.example", "(absent)", "(absent)"},
     {"192.0.2.5", "helo.example", "<a@slow.example>", "temperror", "slow.example", "(absent)", "(absent)"},
