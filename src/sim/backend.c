@@ -1,7 +1,7 @@
 /*
- * backend.c - a simulated mail server behind Postern. It takes everything, strictly by the book, unless a script or a perturbation makes it
- * misbehave; and it complains (to the ledger) of everything that a real server of any leniency could misread: bare CR or LF, NUL, lines that are
- * no commands, parameters that it did not announce, pipelining that it did not offer.
+ * backend.c - a simulated mail server behind Postern. It takes everything, strictly by the book, unless a script or a
+ * perturbation makes it misbehave; and it complains (to the ledger) of everything that a real server of any leniency could
+ * misread: bare CR or LF, NUL, lines that are no commands, parameters that it did not announce, pipelining that it did not offer.
  */
 #include "world.h"
 
@@ -32,7 +32,7 @@ struct backend_conn {
     size_t message;              /* of the ledger; SIZE_MAX: none */
 };
 
-/* --- which reaction ----------------------------------------------------------------------------------------------------------- */
+/* --- which reaction --------------------------------------------------------------------------------------------------------- */
 
 /* Did this connection's EHLO reply list it? What was really said counts, whoever wrote it. */
 static bool announces(const struct backend_conn *c, const char *keyword)
@@ -51,7 +51,8 @@ static void ehlo_answer(struct backend_conn *c)
     const struct sim_backend *b = c->backend;
     struct buf *out = &c->answer_memory;
     if (!b->keywords) {
-        buf_printf(out, "250-backend%u.test\r\n250-PIPELINING\r\n250-SIZE 0\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n", b->index + 1);
+        buf_printf(out, "250-backend%u.test\r\n250-PIPELINING\r\n250-SIZE 0\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n",
+                   b->index + 1);
         return;
     }
     buf_printf(out, "250%cbackend%u.test\r\n", b->keyword_count ? '-' : ' ', b->index + 1);
@@ -87,13 +88,14 @@ static const struct backend_rule *find_rule(const struct sim_backend *b, enum ba
 {
     for (size_t i = b->rule_count; i > 0; i--) {
         const struct backend_rule *r = b->rules[i - 1];
-        if (r->moment == moment && (r->nth == 0 || r->nth == b->seen[moment]) && (r->glob.n == 0 || pattern_match(r->glob, argument)))
+        if (r->moment == moment && (r->nth == 0 || r->nth == b->seen[moment]) &&
+            (r->glob.n == 0 || pattern_match(r->glob, argument)))
             return r;
     }
     return NULL;
 }
 
-/* --- what it does ------------------------------------------------------------------------------------------------------------- */
+/* --- what it does ----------------------------------------------------------------------------------------------------------- */
 
 static void conn_free(struct backend_conn *c)
 {
@@ -212,14 +214,15 @@ static bool react(struct backend_conn *c, enum backend_moment moment, struct str
         c->answer = STR_NONE;
     }
     c->reacting = true;
-    if (r && r->delay_ms > 0) {
-        timer_set_in(w->loop, &c->timer, r->delay_ms);
+    uint64_t delay_ms = (r ? r->delay_ms : 0) + w->how->slow_ms;
+    if (delay_ms > 0) {
+        timer_set_in(w->loop, &c->timer, delay_ms);
         return true;
     }
     return react_now(c);
 }
 
-/* --- what it reads ------------------------------------------------------------------------------------------------------------ */
+/* --- what it reads ---------------------------------------------------------------------------------------------------------- */
 
 static enum backend_moment moment_of(struct str line)
 {
@@ -233,8 +236,9 @@ static enum backend_moment moment_of(struct str line)
 
 static void judge_parameters(struct backend_conn *c, struct str line)
 {
-    static const struct { const char *keyword, *extension; } needs[] = {
-        {"SIZE=", "SIZE"}, {"BODY=", "8BITMIME"}, {"SMTPUTF8", "SMTPUTF8"}, {"RET=", "DSN"}, {"ENVID=", "DSN"}, {"NOTIFY=", "DSN"}, {"ORCPT=", "DSN"}};
+    static const struct { const char *keyword, *extension;
+    } needs[] = {{"SIZE=", "SIZE"}, {"BODY=", "8BITMIME"}, {"SMTPUTF8", "SMTPUTF8"}, {"RET=", "DSN"},
+                 {"ENVID=", "DSN"}, {"NOTIFY=", "DSN"},    {"ORCPT=", "DSN"}};
     struct str rest = str_sub(line, str_find(line, '>', 0) + 1, line.n), word;
     while (word_take(&rest, &word)) {
         for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
@@ -259,7 +263,8 @@ static void judge_command(struct backend_conn *c, struct str line, enum backend_
         ledger_violation(l, "a backend got a line that is no command: %.*s", (int)(line.n < 60 ? line.n : 60), line.p);
     bool ends_group = moment == MOMENT_EHLO || moment == MOMENT_HELO || moment == MOMENT_DATA || moment == MOMENT_QUIT;
     if (c->in.n > 0 && (ends_group || !announces(c, "PIPELINING")))
-        ledger_violation(l, "a backend got more behind %.*s without having been waited for", (int)(line.n < 60 ? line.n : 60), line.p);
+        ledger_violation(l, "a backend got more behind %.*s without having been waited for", (int)(line.n < 60 ? line.n : 60),
+                         line.p);
     if (moment == MOMENT_MAIL || moment == MOMENT_RCPT)
         judge_parameters(c, line);
 }
@@ -364,7 +369,7 @@ static void conn_run(struct task *t)
         conn_free(c);
 }
 
-/* --- connecting --------------------------------------------------------------------------------------------------------------- */
+/* --- connecting ------------------------------------------------------------------------------------------------------------- */
 
 static void conn_fire(struct timer *t)
 {
@@ -401,8 +406,14 @@ struct stream *sim_backend_connect(struct sim_backend *b, struct task *owner)
     struct stream *ours, *theirs;
     stream_memory_pair(w->loop, &options, &theirs, &ours);
     stream_set_owner(theirs, owner);
-    *c = (struct backend_conn){.task = {.run = conn_run}, .timer = {.fire = conn_fire}, .backend = b, .stream = ours, .proxy_end = theirs, .connecting = true,
-                               .fault = fault, .message = SIZE_MAX};
+    *c = (struct backend_conn){.task = {.run = conn_run},
+                               .timer = {.fire = conn_fire},
+                               .backend = b,
+                               .stream = ours,
+                               .proxy_end = theirs,
+                               .connecting = true,
+                               .fault = fault,
+                               .message = SIZE_MAX};
     stream_set_owner(ours, &c->task);
     c->next = b->connections;
     c->link = &b->connections;
@@ -414,7 +425,7 @@ struct stream *sim_backend_connect(struct sim_backend *b, struct task *owner)
     return theirs;
 }
 
-/* --- the backend as a whole --------------------------------------------------------------------------------------------------- */
+/* --- the backend as a whole ------------------------------------------------------------------------------------------------- */
 
 void sim_backend_init(struct sim_backend *b, struct world *w, unsigned index)
 {

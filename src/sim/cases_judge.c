@@ -1,8 +1,8 @@
 /*
  * cases_judge.c - one case: facts from what was given, the stages walked in their order, and what was expected of them.
  *
- * A fact that is not given has its quiet value: no, 0, the empty set, `normal` for class, 1 for rcpt.count; words, texts, addresses and durations
- * are absent. `unknown` leaves a fact open, as if its answer had not come.
+ * A fact that is not given has its quiet value: no, 0, the empty set, `normal` for class, 1 for rcpt.count; words, texts,
+ * addresses and durations are absent. `unknown` leaves a fact open, as if its answer had not come.
  */
 #include "cases_internal.h"
 
@@ -38,7 +38,7 @@ static void complain(struct judging *g, const char *format, ...)
     buf_char(out, '\n');
 }
 
-/* --- facts -------------------------------------------------------------------------------------------------------------------- */
+/* --- facts ------------------------------------------------------------------------------------------------------------------ */
 
 /* Writes it wherever a stage would look for it: a snapshot in each scope that may read it, others in the scope of their stage. */
 static void put(struct judging *g, int id, const struct value *v)
@@ -48,7 +48,8 @@ static void put(struct judging *g, int id, const struct value *v)
     if (v->state == FACT_UNKNOWN)
         return;
     for (int stage = info->stage; stage < STAGE_COUNT; stage++) {
-        bool own = stage == (int)info->stage || (info->flags & FACT_SNAPSHOT) || ((info->flags & FACT_ALSO_DATA) && stage == STAGE_DATA);
+        bool own =
+            stage == (int)info->stage || (info->flags & FACT_SNAPSHOT) || ((info->flags & FACT_ALSO_DATA) && stage == STAGE_DATA);
         if (own && !(stage == STAGE_DATA && info->stage == STAGE_RCPT && !(info->flags & FACT_ALSO_DATA)))
             facts_set_value(&g->facts[stage], id, v);
     }
@@ -134,7 +135,8 @@ static void give(struct judging *g, const struct given *given)
         int id = schema_find(g->schema, given->name);
         if (id < 0) {
             struct str near = schema_suggest(g->schema, given->name);
-            complain(g, "there is no fact '%.*s'%s%.*s%s", STR_ARG(given->name), near.p ? "; did you mean '" : "", STR_ARG(near), near.p ? "'?" : "");
+            complain(g, "there is no fact '%.*s'%s%.*s%s", STR_ARG(given->name), near.p ? "; did you mean '" : "", STR_ARG(near),
+                     near.p ? "'?" : "");
         } else if (is_given(g, id)) {
             return; /* the case's own word stands before the common one */
         } else if (str_eq(given->value, STR("unknown"))) {
@@ -194,7 +196,8 @@ static void gather(struct judging *g)
     const struct policy_case *c = g->c;
     static const int parents[STAGE_COUNT] = {-1, STAGE_CONNECT, STAGE_HELO, STAGE_MAIL, STAGE_MAIL};
     for (int stage = 0; stage < STAGE_COUNT; stage++)
-        facts_init(&g->facts[stage], g->schema, (enum stage)stage, parents[stage] < 0 ? NULL : &g->facts[parents[stage]], &g->arena, NULL, 0);
+        facts_init(&g->facts[stage], g->schema, (enum stage)stage, parents[stage] < 0 ? NULL : &g->facts[parents[stage]],
+                   &g->arena, NULL, 0);
     for (size_t i = 0; i < c->facts.count; i++)
         give(g, &c->facts.list[i]);
     for (size_t i = 0; i < c->common.count; i++)
@@ -205,7 +208,7 @@ static void gather(struct judging *g)
         put_quiet(g, id);
 }
 
-/* --- stages ------------------------------------------------------------------------------------------------------------------- */
+/* --- stages ----------------------------------------------------------------------------------------------------------------- */
 
 static void walk_stages(struct judging *g)
 {
@@ -213,8 +216,12 @@ static void walk_stages(struct judging *g)
     g->undecided = -1;
     for (int stage = 0; stage < STAGE_COUNT; stage++) {
         struct stage_verdict *v = &g->verdicts[stage];
-        struct walk_input in = {.stage = (enum stage)stage, .facts = &g->facts[stage], .score = ruling_score(g->verdicts, (enum stage)stage),
-                                .negative_limit = (int64_t)c->settings->negative_score_limit, .with_monitor = true, .with_trace = true,
+        struct walk_input in = {.stage = (enum stage)stage,
+                                .facts = &g->facts[stage],
+                                .score = ruling_score(g->verdicts, (enum stage)stage),
+                                .negative_limit = (int64_t)c->settings->negative_score_limit,
+                                .with_monitor = true,
+                                .with_trace = true,
                                 .help = c->settings->help};
         policy_walk(c->policy, &in, &g->arena, &v->walk);
         g->reached[stage] = true;
@@ -230,12 +237,13 @@ static void walk_stages(struct judging *g)
     }
 }
 
-/* --- expectations ------------------------------------------------------------------------------------------------------------- */
+/* --- expectations ----------------------------------------------------------------------------------------------------------- */
 
 static struct str said(struct judging *g, int stage)
 {
     if (stage < 0 && g->undecided < 0)
-        return g->ruling.action == ACTION_NONE ? STR("none") : walk_summary(g->c->policy, g->ruling.stage, g->ruling.walk, &g->arena);
+        return g->ruling.action == ACTION_NONE ? STR("none")
+                                               : walk_summary(g->c->policy, g->ruling.stage, g->ruling.walk, &g->arena);
     int at = stage < 0 ? g->undecided : stage;
     if (g->verdicts[at].walk.done)
         return walk_summary(g->c->policy, (enum stage)at, &g->verdicts[at].walk, &g->arena);
@@ -312,7 +320,8 @@ static bool fired(const struct judging *g, struct str rule, bool monitor)
         const struct walk *w = &g->verdicts[stage].walk;
         for (size_t i = 0; g->reached[stage] && i < w->trace_count; i++) {
             const struct trace_item *t = &w->trace[i];
-            if (t->result == RULE_FIRED && t->monitor == monitor && str_eq(policy_rule(g->c->policy, (enum stage)stage, t->rule).name, rule))
+            if (t->result == RULE_FIRED && t->monitor == monitor &&
+                str_eq(policy_rule(g->c->policy, (enum stage)stage, t->rule).name, rule))
                 return true;
         }
     }
@@ -361,7 +370,8 @@ static void expect_sum(struct judging *g, int stage, bool score, struct str rest
     if (!read)
         complain(g, "expected a %s, not '%.*s'", score ? "number" : "duration", STR_ARG(word));
     else if (sum != wanted)
-        complain(g, "expected %s %.*s, it is %lld%s", score ? "score" : "tarpit", STR_ARG(word), (long long)sum, score ? "" : " ms");
+        complain(g, "expected %s %.*s, it is %lld%s", score ? "score" : "tarpit", STR_ARG(word), (long long)sum,
+                 score ? "" : " ms");
 }
 
 static void expect_class(struct judging *g, struct str name)
@@ -427,11 +437,13 @@ static void expect(struct judging *g, const struct given *e)
         expect_sum(g, stage, word.p[0] == 's', rest);
     else if (str_eq(word, STR("class")))
         expect_class(g, rest);
-    else if (str_eq(word, STR("accept")) || str_eq(word, STR("reject")) || str_eq(word, STR("tempfail")) || str_eq(word, STR("none")) ||
-             str_eq(word, STR("pass")))
+    else if (str_eq(word, STR("accept")) || str_eq(word, STR("reject")) || str_eq(word, STR("tempfail")) ||
+             str_eq(word, STR("none")) || str_eq(word, STR("pass")))
         expect_verdict(g, stage, word, rest);
     else
-        complain(g, "cannot expect '%.*s' (accept, reject, tempfail, none, pass, not-yet, score, tarpit, class, tag, header, mark, fired, would, silent)",
+        complain(g,
+                 "cannot expect '%.*s' (accept, reject, tempfail, none, pass, not-yet, score, tarpit, class, tag, header, mark, "
+                 "fired, would, silent)",
                  STR_ARG(word));
 }
 

@@ -115,6 +115,8 @@ void sim_client_send(struct sim_client *c, struct str bytes)
     if (++w->tally.segments == how->cut_at_segment) {
         size_t part = how->cut_where == CUT_BEFORE ? 0 : how->cut_where == CUT_MIDDLE ? bytes.n / 2 : bytes.n;
         say(c, str_sub(bytes, 0, part));
+        if (how->cut_after_ms)
+            world_advance(w, how->cut_after_ms);
         sim_client_hang_up(c, how->cut);
         return;
     }

@@ -1,14 +1,15 @@
 /*
  * dns.c - the simulated DNS: a table of answers behind the seam of dns/resolver.h. Answers are real messages.
  *
- * Rules are looked through from the last to the first; * in a name is any run. A name with rules for other types only has no data; a name
- * without rules does not exist. CNAMEs are followed.
+ * Rules are looked through from the last to the first; * in a name is any run. A name with rules for other types only has no
+ * data; a name without rules does not exist. CNAMEs are followed.
  */
 #include "world.h"
 
-#include "postern/base/random.h"
+#include "postern/base/map.h"
 #include "postern/dns/resolver.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +41,8 @@ static const struct dns_rule *find(const struct sim_dns *d, struct str name, uns
     return NULL;
 }
 
-static enum dns_status negative(struct dns_build *b, struct str name, unsigned type, bool exists, const struct str *chain, size_t links)
+static enum dns_status negative(struct dns_build *b, struct str name, unsigned type, bool exists, const struct str *chain,
+                                size_t links)
 {
     dns_build_begin(b, name, type, exists ? 0 : RCODE_NXDOMAIN);
     for (size_t i = 0; i < links; i++)
@@ -50,8 +52,8 @@ static enum dns_status negative(struct dns_build *b, struct str name, unsigned t
     return DNS_OK;
 }
 
-static enum dns_status positive(struct dns_build *b, struct str name, unsigned type, const struct dns_rule *r, const struct str *chain,
-                                size_t links)
+static enum dns_status positive(struct dns_build *b, struct str name, unsigned type, const struct dns_rule *r,
+                                const struct str *chain, size_t links)
 {
     dns_build_begin(b, name, type, 0);
     for (size_t i = 0; i < links; i++)
@@ -124,11 +126,26 @@ static void question_answer(struct timer *t)
     buf_free(&taken.message);
 }
 
+/* Which question this is, from 1: asked again (another try, another server) it is the same one. */
+static size_t ordinal_of(struct sim_dns *d, struct str name, unsigned type)
+{
+    struct tally *tally = &d->world->tally;
+    char key[300];
+    snprintf(key, sizeof key, "%u %.*s", type, STR_ARG(name));
+    if (!d->asked)
+        d->asked = map_new();
+    size_t known = (size_t)(uintptr_t)map_get(d->asked, str_of(key));
+    if (known)
+        return known;
+    map_put(d->asked, str_of(key), (void *)(uintptr_t)++tally->questions);
+    return tally->questions;
+}
+
 /* What this run does to the answer. */
 static uint64_t perturb(struct sim_question *q, struct str name, unsigned type, uint64_t delay)
 {
     struct world *w = q->dns->world;
-    size_t ordinal = ++w->tally.questions;
+    size_t ordinal = ordinal_of(q->dns, name, type);
     const struct perturbation *how = w->how;
     if (how->dns_at == ordinal) {
         q->status = how->dns_status;
@@ -196,6 +213,7 @@ void sim_dns_add(struct sim_dns *d, const struct dns_rule *r)
 void sim_dns_clear(struct sim_dns *d)
 {
     free(d->rules);
+    map_free(&d->asked, NULL);
     d->rules = NULL;
     d->count = 0;
 }

@@ -1,8 +1,8 @@
 /*
  * expect.c - expectations of records (verdict, facts, end), of messages at the backends, of counters and the log.
  *
- * "The last transaction" may still be open when its record is spoken of (refused at RCPT, say): then the expectation waits for the record, until
- * the connection ends. A record that came since the client last said something is the one that is meant.
+ * "The last transaction" may still be open when its record is spoken of (refused at RCPT, say): then the expectation waits for
+ * the record, until the connection ends. A record that came since the client last said something is the one that is meant.
  */
 #include "run.h"
 
@@ -16,7 +16,7 @@
 
 enum { SHOWN = 400 };
 
-/* --- reading a record --------------------------------------------------------------------------------------------------------- */
+/* --- reading a record ------------------------------------------------------------------------------------------------------- */
 
 struct found_fact { /* the last value of a fact in a record */
     bool found;
@@ -86,12 +86,13 @@ static struct str record_text(struct str line, const char *name, struct arena *a
     return STR("(none)");
 }
 
-/* --- judging it: the complaint in *why (arena), empty when it is as expected ---------------------------------------------------- */
+/* --- judging it: the complaint in *why (arena), empty when it is as expected ------------------------------------------------ */
 
 static struct str judge_verdict(const struct step *step, struct str line, struct arena *arena)
 {
     struct str was = record_text(line, "verdict", arena);
-    struct str wanted = step->pattern2.n ? arena_printf(arena, "%.*s by %.*s", STR_ARG(step->pattern), STR_ARG(step->pattern2)) : step->pattern;
+    struct str wanted =
+        step->pattern2.n ? arena_printf(arena, "%.*s by %.*s", STR_ARG(step->pattern), STR_ARG(step->pattern2)) : step->pattern;
     struct str prefix = arena_printf(arena, "%.*s by ", STR_ARG(step->pattern));
     if (str_eq(was, wanted) || (step->pattern2.n == 0 && str_starts(was, prefix)))
         return STR_NONE;
@@ -114,7 +115,8 @@ static struct str judge_fact(struct run *r, const struct step *step, struct str 
     if (!record_fact(line, info, arena, &fact))
         return STR("the record cannot be read");
     bool error_only = str_eq(step->pattern, STR("error"));
-    if (unknown ? !fact.found : fact.found && (any || value_eq(&fact.value, &wanted) || (error_only && fact.value.state == FACT_ERROR)))
+    if (unknown ? !fact.found
+                : fact.found && (any || value_eq(&fact.value, &wanted) || (error_only && fact.value.state == FACT_ERROR)))
         return STR_NONE;
     struct buf was = {0};
     if (fact.found)
@@ -142,12 +144,14 @@ static struct str judge(struct run *r, const struct step *step, struct str line,
         return judge_fact(r, step, line, arena);
     case STEP_END:
         end = record_text(line, "end", arena);
-        return str_eq(end, step->pattern) ? STR_NONE
-                                          : arena_printf(arena, "expected end %.*s, the record says %.*s", STR_ARG(step->pattern), STR_ARG(end));
+        return str_eq(end, step->pattern)
+                   ? STR_NONE
+                   : arena_printf(arena, "expected end %.*s, the record says %.*s", STR_ARG(step->pattern), STR_ARG(end));
     default: /* STEP_RECORD_HAS, STEP_RECORD_LACKS */
         return has(line, step->text) == (step->kind == STEP_RECORD_HAS)
                    ? STR_NONE
-                   : arena_printf(arena, "expected the record %s it: %.*s", step->kind == STEP_RECORD_HAS ? "to hold" : "without", STR_ARG(line));
+                   : arena_printf(arena, "expected the record %s it: %.*s", step->kind == STEP_RECORD_HAS ? "to hold" : "without",
+                                  STR_ARG(line));
     }
 }
 
@@ -202,7 +206,7 @@ void expect_settle(struct run *r)
     r->waiting_count = 0;
 }
 
-/* --- what can be judged at once ------------------------------------------------------------------------------------------------- */
+/* --- what can be judged at once --------------------------------------------------------------------------------------------- */
 
 static bool journal_full(struct world *w, const void *what)
 {

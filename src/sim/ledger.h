@@ -1,9 +1,9 @@
 /*
  * ledger.h - whose message is where: what clients ended with a dot, what backends got and took, what clients were told.
  *
- * Kept by simulation beside the proxy, from the bytes on both sides alone. It holds the first promises of Postern: no 2xx after the dot unless
- * a backend said 2xx to that message; at most one backend gets a message's final dot; content is unchanged below the fields put in front.
- * The first broken promise is kept in words.
+ * Kept by simulation beside the proxy, from the bytes on both sides alone. It holds the first promises of Postern: no 2xx after
+ * the dot unless a backend said 2xx to that message; at most one backend gets a message's final dot; content is unchanged below
+ * the fields put in front. The first broken promise is kept in words.
  */
 #ifndef POSTERN_SIM_LEDGER_H
 #define POSTERN_SIM_LEDGER_H

@@ -25,7 +25,7 @@ static void push(struct observer *o, enum observed what, size_t message)
     o->pending[o->pending_count++] = (struct pending){what, message};
 }
 
-/* --- what the client sends ---------------------------------------------------------------------------------------------------- */
+/* --- what the client sends -------------------------------------------------------------------------------------------------- */
 
 static enum observed classify(struct str line)
 {
@@ -116,7 +116,7 @@ void observer_sent(struct observer *o, struct str bytes)
     understand(o);
 }
 
-/* --- what the server answers -------------------------------------------------------------------------------------------------- */
+/* --- what the server answers ------------------------------------------------------------------------------------------------ */
 
 static bool enhanced_fits(struct str text, unsigned code)
 {
@@ -198,7 +198,8 @@ static void line_done(struct observer *o, struct str line)
     unsigned code = 0;
     o->lines++;
     if (o->closing) {
-        ledger_violation(o->ledger, "a line after the one that ended the session: %.*s", (int)(line.n < 80 ? line.n : 80), line.p);
+        ledger_violation(o->ledger, "a line after the one that ended the session: %.*s", (int)(line.n < 80 ? line.n : 80),
+                         line.p);
         return;
     }
     for (size_t i = 0; i < 3; i++)

@@ -1,8 +1,9 @@
 /*
- * observer.h - what one client connection shows of the rules: one reply for each command, in order; replies well formed; content ended by
- * CRLF.CRLF alone. It sees the bytes that the client sends and those that the server answers, and knows nothing else.
+ * observer.h - what one client connection shows of the rules: one reply for each command, in order; replies well formed; content
+ * ended by CRLF.CRLF alone. It sees the bytes that the client sends and those that the server answers, and knows nothing else.
  *
- * Commands are counted as lines; from DATA answered 354 on, content is followed to its end and given to the ledger. Violations go to the ledger.
+ * Commands are counted as lines; from DATA answered 354 on, content is followed to its end and given to the ledger. Violations go
+ * to the ledger.
  */
 #ifndef POSTERN_SIM_OBSERVER_H
 #define POSTERN_SIM_OBSERVER_H

@@ -1,8 +1,8 @@
 /*
  * run.c - the steps of a script, one after the other.
  *
- * An expectation waits in virtual time, as long as something may still happen within its patience. A client says what stands in the script
- * without waiting for anything: what it must wait for is written before it.
+ * An expectation waits in virtual time, as long as something may still happen within its patience. A client says what stands in
+ * the script without waiting for anything: what it must wait for is written before it.
  */
 #include "run.h"
 
@@ -30,7 +30,7 @@ void run_fail(struct run *r, const struct step *step, const char *format, ...)
     r->failure = buf_steal(&text);
 }
 
-/* --- the server's lines --------------------------------------------------------------------------------------------------------- */
+/* --- the server's lines ----------------------------------------------------------------------------------------------------- */
 
 /* A refusal may end in " [ID]"; patterns need not know it. */
 static struct str without_id(struct str line)
@@ -127,7 +127,7 @@ static void step_closed(struct run *r, const struct step *step)
         run_fail(r, step, "expected the server to close the connection");
 }
 
-/* --- the backend's lines -------------------------------------------------------------------------------------------------------- */
+/* --- the backend's lines ---------------------------------------------------------------------------------------------------- */
 
 struct got {
     struct sim_backend *backend;
@@ -186,11 +186,11 @@ static void step_backend(struct run *r, const struct step *step)
     if (g.backend->looked != before)
         return;
     bool any = next_line(g.backend, &at, &line);
-    run_fail(r, step, "expected the backend to get \"%.*s\", it got %s%.*s%s", STR_ARG(step->pattern), any ? "\"" : "nothing", STR_ARG(line),
-             any ? "\" ..." : "");
+    run_fail(r, step, "expected the backend to get \"%.*s\", it got %s%.*s%s", STR_ARG(step->pattern), any ? "\"" : "nothing",
+             STR_ARG(line), any ? "\" ..." : "");
 }
 
-/* --- lenient: a sensible client ------------------------------------------------------------------------------------------------- */
+/* --- lenient: a sensible client --------------------------------------------------------------------------------------------- */
 
 struct replies { const struct sim_client *client; size_t wanted; };
 
@@ -227,7 +227,7 @@ static bool lenient_send(struct run *r, const struct step *step)
     return !m->refused;
 }
 
-/* --- steps ---------------------------------------------------------------------------------------------------------------------- */
+/* --- steps ------------------------------------------------------------------------------------------------------------------ */
 
 static void ensure_connected(struct run *r, const struct step *step)
 {
@@ -379,7 +379,8 @@ static void run_step(struct run *r, const struct step *step)
     }
 }
 
-/* May the next segment be joined to this one? Only replies stand between them, and this one ends in a command that ends no group (RFC 2920). */
+/* May the next segment be joined to this one? Only replies stand between them, and this one ends in a command that ends no group
+ * (RFC 2920). */
 static size_t mergeable(const struct script *s, size_t at)
 {
     static const char *const verbs[] = {"MAIL", "RCPT", "RSET"};
@@ -395,11 +396,13 @@ static size_t mergeable(const struct script *s, size_t at)
     size_t next = at + 1;
     while (next < s->count && s->steps[next].kind == STEP_LINE && s->steps[next].actor == step->actor)
         next++;
-    bool send = open && next > at + 1 && next < s->count && s->steps[next].kind == STEP_SEND && s->steps[next].actor == step->actor;
+    bool send =
+        open && next > at + 1 && next < s->count && s->steps[next].kind == STEP_SEND && s->steps[next].actor == step->actor;
     return send ? next : 0;
 }
 
-/* Says this segment and all that may be joined to it in one; the replies are then expected in order. Returns the last of the joined steps. */
+/* Says this segment and all that may be joined to it in one; the replies are then expected in order. Returns the last of the
+ * joined steps. */
 static size_t run_merged(struct run *r, size_t at)
 {
     const struct script *s = r->script;

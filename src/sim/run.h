@@ -1,8 +1,8 @@
 /*
  * run.h - one run of a script in a world of its own: its steps, its expectations, and what is wrong.
  *
- * A strict run says the first thing that was not as the script expects. A lenient run (perturbed so that replies may rightly differ) drives the
- * conversation as a sensible client would, and only the promises of the ledger count.
+ * A strict run says the first thing that was not as the script expects. A lenient run (perturbed so that replies may rightly
+ * differ) drives the conversation as a sensible client would, and only the promises of the ledger count.
  */
 #ifndef POSTERN_SIM_RUN_H
 #define POSTERN_SIM_RUN_H
@@ -29,7 +29,7 @@ void run_clear(struct run *r);
 /* Keeps the first failure. */
 void run_fail(struct run *r, const struct step *step, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* --- expect.c --- */
+/* --- expect.c --------------------------------------------------------------------------------------------------------------- */
 /* A step that is an expectation of records, messages, counters, log. */
 bool expect_step(struct run *r, const struct step *step);
 /* The transaction that was spoken of is over, or a new connection begins: what waits is judged now. */

@@ -1,5 +1,6 @@
 /*
- * script.c - what transcripts and cases have in common: words, quoted text, patterns, where a policy comes from; and the end of a script.
+ * script.c - what transcripts and cases have in common: words, quoted text, patterns, where a policy comes from; and the end of a
+ * script.
  */
 #include "script.h"
 

@@ -1,7 +1,8 @@
 /*
  * script.h - a transcript, read: the world it wants, and the steps of its conversation (notation: tests/README.md).
  *
- * A script is immutable once it is parsed and is run many times (plain, then perturbed). All texts live in its arena or its source.
+ * A script is immutable once it is parsed and is run many times (plain, then perturbed). All texts live in its
+ * arena or its source.
  */
 #ifndef POSTERN_SIM_SCRIPT_H
 #define POSTERN_SIM_SCRIPT_H
@@ -70,8 +71,21 @@ struct dns_rule {
     uint64_t delay_ms;
 };
 
-enum backend_moment { MOMENT_CONNECT, MOMENT_GREETING, MOMENT_EHLO, MOMENT_HELO, MOMENT_MAIL, MOMENT_RCPT, MOMENT_DATA, MOMENT_DOT, MOMENT_RSET, MOMENT_QUIT,
-                      MOMENT_NOOP, MOMENT_OTHER, MOMENT_COUNT };
+enum backend_moment {
+    MOMENT_CONNECT,
+    MOMENT_GREETING,
+    MOMENT_EHLO,
+    MOMENT_HELO,
+    MOMENT_MAIL,
+    MOMENT_RCPT,
+    MOMENT_DATA,
+    MOMENT_DOT,
+    MOMENT_RSET,
+    MOMENT_QUIT,
+    MOMENT_NOOP,
+    MOMENT_OTHER,
+    MOMENT_COUNT
+};
 extern const char *const moment_names[MOMENT_COUNT];
 
 enum backend_fault { FAULT_NONE, FAULT_CLOSE, FAULT_RESET, FAULT_HANG };
@@ -131,8 +145,8 @@ struct script {
 struct script *script_parse(struct source *source, struct diags *diags);
 void script_free(struct script **s);
 
-/* --- parts that cases use too --- */
-/* Loads the policy that stands at `line`: default, a path, or the text of a block (body not NULL; body_line is its first line). */
+/* --- parts that cases use too ----------------------------------------------------------------------------------------------- */
+/* Loads a policy: a shipped one by name, a path, or the text of a block (body not NULL; body_line is its first line). */
 struct policy *script_policy(const struct source *source, struct str name, const struct str *body, unsigned body_line,
                              const struct settings *settings, struct diags *diags);
 /* "..." with \r \n \t \0 \xHH \" \\ ; *rest becomes what follows the closing quote. */

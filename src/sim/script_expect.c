@@ -1,5 +1,6 @@
 /*
- * script_expect.c - reading `expect ...`: what the record of a transaction, the backends' messages, counters and the log must say.
+ * script_expect.c - reading `expect ...`: what the record of a transaction, the backends' messages, counters and the log must
+ * say.
  */
 #include "script_parser.h"
 
@@ -52,8 +53,10 @@ static void expect_number(struct parser *p, enum step_kind kind)
 /* expect message|log has|lacks|ends "..." */
 static void expect_text(struct parser *p, bool message)
 {
-    static const struct { const char *word; enum step_kind message, log; } kinds[] = {
-        {"has", STEP_MESSAGE_HAS, STEP_LOG_HAS}, {"lacks", STEP_MESSAGE_LACKS, STEP_LOG_LACKS}, {"ends", STEP_MESSAGE_ENDS, STEP_MESSAGE_ENDS}};
+    static const struct { const char *word; enum step_kind message, log;
+    } kinds[] = {{"has", STEP_MESSAGE_HAS, STEP_LOG_HAS},
+                 {"lacks", STEP_MESSAGE_LACKS, STEP_LOG_LACKS},
+                 {"ends", STEP_MESSAGE_ENDS, STEP_MESSAGE_ENDS}};
     struct str word, text;
     if (!parser_word(p, "has or lacks", &word))
         return;
@@ -77,7 +80,8 @@ static void expect_fact(struct parser *p)
     step->text = name;
     step->pattern = str_trim(p->rest);
     if (step->pattern.n == 0)
-        parser_complain(p, p->line, "pass, yes, 12, \"text\", absent, error, unknown, or * for any", "expected the value of %.*s", STR_ARG(name));
+        parser_complain(p, p->line, "pass, yes, 12, \"text\", absent, error, unknown, or * for any", "expected the value of %.*s",
+                        STR_ARG(name));
 }
 
 static void expect_counter(struct parser *p)
@@ -127,7 +131,7 @@ void parser_expect(struct parser *p)
     } else if (str_eq(word, STR("counter"))) {
         expect_counter(p);
     } else {
-        parser_complain(p, word, "accept, reject, tempfail, none, fact, end, delivered, journal, message, log, counter", "cannot expect '%.*s'",
-                        STR_ARG(word));
+        parser_complain(p, word, "accept, reject, tempfail, none, fact, end, delivered, journal, message, log, counter",
+                        "cannot expect '%.*s'", STR_ARG(word));
     }
 }

@@ -68,7 +68,8 @@ bool parser_duration(struct parser *p, uint64_t *ms)
     struct str word;
     if (!parser_word(p, "a duration", &word))
         return false;
-    return duration_parse(word, ms) || parser_complain(p, word, "write 200ms, 10s, 6m ...", "expected a duration, not '%.*s'", STR_ARG(word));
+    return duration_parse(word, ms) ||
+           parser_complain(p, word, "write 200ms, 10s, 6m ...", "expected a duration, not '%.*s'", STR_ARG(word));
 }
 
 bool parser_number(struct parser *p, uint64_t *number)
@@ -92,7 +93,7 @@ bool parser_end(struct parser *p)
     return more.n == 0 || parser_complain(p, more, NULL, "expected the end of the line");
 }
 
-/* --- what a conversation consists of ------------------------------------------------------------------------------------------ */
+/* --- what a conversation consists of ---------------------------------------------------------------------------------------- */
 
 /* Keeps the step for `again`. Steps are copied, since the list of steps moves. */
 static void conversation_add(struct conversation *c, const struct step *step)
@@ -101,7 +102,8 @@ static void conversation_add(struct conversation *c, const struct step *step)
     c->steps[c->count++] = *step;
 }
 
-/* Follows the content of a message, byte by byte, so that a driver that got no 354 can leave it out. True: the final dot was in it. */
+/* Follows the content of a message, byte by byte, so that a driver that got no 354 can leave it out. True: the final dot was in
+ * it. */
 static bool conversation_content(struct conversation *c, struct str bytes)
 {
     for (size_t i = 0; i < bytes.n; i++) {
@@ -131,7 +133,8 @@ static void segment_finish(struct parser *p)
         step->ends_content = conversation_content(c, step->text);
     } else {
         struct str end = STR("DATA\r\n");
-        c->after_data = str_ends_nocase(step->text, end) && (step->text.n == end.n || step->text.p[step->text.n - end.n - 1] == '\n');
+        c->after_data =
+            str_ends_nocase(step->text, end) && (step->text.n == end.n || step->text.p[step->text.n - end.n - 1] == '\n');
     }
     conversation_add(c, step);
 }
@@ -288,7 +291,7 @@ static bool parse_dialogue(struct parser *p)
     return known;
 }
 
-/* --- directives of the conversation ------------------------------------------------------------------------------------------- */
+/* --- directives of the conversation ----------------------------------------------------------------------------------------- */
 
 static void parse_again(struct parser *p, unsigned actor)
 {
@@ -332,9 +335,11 @@ static void parse_connect(struct parser *p, unsigned actor)
 /* Directives that act on a client or on time. True: `word` was one. */
 static bool parse_action(struct parser *p, struct str word, unsigned actor)
 {
-    static const struct { const char *name; enum step_kind kind; bool duration; } actions[] = {
-        {"close", STEP_CLOSE, false},   {"reset", STEP_RESET, false},       {"half-close", STEP_HALF_CLOSE, false}, {"wait", STEP_WAIT, true},
-        {"settle", STEP_SETTLE, false}, {"patience", STEP_PATIENCE, true}, {"drain", STEP_DRAIN, false},
+    static const struct { const char *name; enum step_kind kind; bool duration;
+    } actions[] = {
+        {"close", STEP_CLOSE, false}, {"reset", STEP_RESET, false},   {"half-close", STEP_HALF_CLOSE, false},
+        {"wait", STEP_WAIT, true},    {"settle", STEP_SETTLE, false}, {"patience", STEP_PATIENCE, true},
+        {"drain", STEP_DRAIN, false},
     };
     if (str_eq(word, STR("connect")) || str_eq(word, STR("again"))) {
         (str_eq(word, STR("connect")) ? parse_connect : parse_again)(p, actor);

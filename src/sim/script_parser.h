@@ -1,6 +1,6 @@
 /*
- * script_parser.h - the inside of reading a transcript: lines become steps. script_parse.c reads the conversation, script_world.c what the world
- * is like, script_expect.c what records, counters and messages must say.
+ * script_parser.h - the inside of reading a transcript: lines become steps. script_parse.c reads the conversation, script_world.c
+ * what the world is like, script_expect.c what records, counters and messages must say.
  */
 #ifndef POSTERN_SIM_SCRIPT_PARSER_H
 #define POSTERN_SIM_SCRIPT_PARSER_H
@@ -44,7 +44,8 @@ struct parser {
 
 bool parser_next_line(struct parser *p);  /* into p->line and p->rest; false at the end */
 /* Complains of `what`, a slice of the source (the line when it is empty). Always false. */
-bool parser_complain(struct parser *p, struct str what, const char *hint, const char *format, ...) __attribute__((format(printf, 4, 5)));
+bool parser_complain(struct parser *p, struct str what, const char *hint, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 struct step *parser_step(struct parser *p, enum step_kind kind, unsigned actor); /* one more; valid until the next */
 bool parser_word(struct parser *p, const char *what, struct str *word);  /* complains when there is none */
 bool parser_duration(struct parser *p, uint64_t *ms);

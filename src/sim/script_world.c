@@ -13,7 +13,7 @@
 
 enum { TTL_DEFAULT = 300 };
 
-/* --- settings ----------------------------------------------------------------------------------------------------------------- */
+/* --- settings --------------------------------------------------------------------------------------------------------------- */
 
 /* "NAME VALUE" as a line of a configuration file; complaints name this line of the transcript. */
 static void set(struct parser *p, struct str setting)
@@ -51,7 +51,7 @@ static void parse_client_address(struct parser *p, unsigned actor)
     parser_end(p);
 }
 
-/* --- policies ----------------------------------------------------------------------------------------------------------------- */
+/* --- policies --------------------------------------------------------------------------------------------------------------- */
 
 /* The lines up to `end`. */
 static bool block_take(struct parser *p, struct str *body)
@@ -146,7 +146,7 @@ void parser_finish_world(struct parser *p)
         load_policy(p, &p->policies[i]);
 }
 
-/* --- DNS ---------------------------------------------------------------------------------------------------------------------- */
+/* --- DNS -------------------------------------------------------------------------------------------------------------------- */
 
 /* Takes " delay 200ms" and " ttl 60" off the end of *rest. */
 static bool take_modifiers(struct parser *p, struct str *rest, struct dns_rule *r)
@@ -204,7 +204,8 @@ static bool parse_records(struct parser *p, struct str rest, struct dns_rule *r)
         struct str record = take_record(&rest);
         r->records[r->count++] = record;
         ok = dns_build_record(&probe, STR("x.test"), r->type, 1, record) ||
-             parser_complain(p, record, "or one of nodata, nxdomain, servfail, timeout, malformed", "not a %s record", dns_type_name(r->type));
+             parser_complain(p, record, "or one of nodata, nxdomain, servfail, timeout, malformed", "not a %s record",
+                             dns_type_name(r->type));
     }
     buf_free(&probe.out);
     return ok;
@@ -244,7 +245,7 @@ static void parse_dns(struct parser *p)
         parser_step(p, STEP_DNS, 0)->dns = r;
 }
 
-/* --- backends ----------------------------------------------------------------------------------------------------------------- */
+/* --- backends --------------------------------------------------------------------------------------------------------------- */
 
 static bool fault_parse(struct str word, enum backend_fault *out)
 {
@@ -291,13 +292,15 @@ static bool parse_reaction(struct parser *p, struct backend_rule *r)
     }
     for (size_t i = 0; i + 6 <= rest.n; i++) { /* "... then close" */
         struct str tail = str_sub(rest, i, rest.n);
-        if ((i == 0 || rest.p[i - 1] == ' ') && str_starts(tail, STR("then ")) && fault_parse(str_trim(str_sub(tail, 5, tail.n)), &r->fault)) {
+        if ((i == 0 || rest.p[i - 1] == ' ') && str_starts(tail, STR("then ")) &&
+            fault_parse(str_trim(str_sub(tail, 5, tail.n)), &r->fault)) {
             rest = str_trim(str_sub(rest, 0, i));
             break;
         }
     }
     if (rest.n == 0)
-        return r->delay_ms > 0 || r->fault || parser_complain(p, p->line, "250 OK, close, reset, hang, delay 5s, garbage \"...\"", "expected what it does");
+        return r->delay_ms > 0 || r->fault ||
+               parser_complain(p, p->line, "250 OK, close, reset, hang, delay 5s, garbage \"...\"", "expected what it does");
     if (r->fault == FAULT_NONE && fault_parse(rest, &r->fault)) {
         r->normal = false;
         return true;
@@ -308,7 +311,8 @@ static bool parse_reaction(struct parser *p, struct backend_rule *r)
         return parser_text(p, &r->answer);
     }
     if (rest.p[0] < '0' || rest.p[0] > '9' || !parse_answer(p, rest, r))
-        return parser_complain(p, rest, "250 OK, close, reset, hang, delay 5s, garbage \"...\"", "expected a reply or what it does");
+        return parser_complain(p, rest, "250 OK, close, reset, hang, delay 5s, garbage \"...\"",
+                               "expected a reply or what it does");
     return true;
 }
 
@@ -322,7 +326,8 @@ static void parse_rule(struct parser *p, struct backend_step *b)
     while (m < MOMENT_COUNT && !str_eq_nocase(word, str_of(moment_names[m])))
         m++;
     if (m == MOMENT_COUNT) {
-        parser_complain(p, word, "connect, greeting, EHLO, HELO, MAIL, RCPT, DATA, dot, RSET, QUIT, NOOP, other", "unknown moment");
+        parser_complain(p, word, "connect, greeting, EHLO, HELO, MAIL, RCPT, DATA, dot, RSET, QUIT, NOOP, other",
+                        "unknown moment");
         return;
     }
     r->moment = (enum backend_moment)m;
@@ -387,11 +392,12 @@ static void parse_backend(struct parser *p, unsigned actor)
         parser_step(p, STEP_BACKEND, 0)->backend = b;
         parser_end(p);
     } else {
-        parser_complain(p, word, "backend on MOMENT ..., backend ehlo KEYWORD, ..., backend down, up, normal, at HOST:PORT", "unknown '%.*s'", STR_ARG(word));
+        parser_complain(p, word, "backend on MOMENT ..., backend ehlo KEYWORD, ..., backend down, up, normal, at HOST:PORT",
+                        "unknown '%.*s'", STR_ARG(word));
     }
 }
 
-/* --- the rest ----------------------------------------------------------------------------------------------------------------- */
+/* --- the rest --------------------------------------------------------------------------------------------------------------- */
 
 /* store failing | store slow D | store working; spool failing | spool working */
 static void parse_mood(struct parser *p, bool store)

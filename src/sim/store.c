@@ -1,7 +1,8 @@
 /*
  * store.c - the store of a simulated world: the memory store, and in front of it whatever goes wrong.
  *
- * Each operation is passed to one of two stores: to memory, or to one that fails or is slow. What was written before a failure is there after it.
+ * Each operation is passed to one of two stores: to memory, or to one that fails or is slow. What was written before a failure is
+ * there after it.
  */
 #include "world.h"
 
@@ -35,7 +36,11 @@ static struct store_request *start(struct store *s, const struct store_operation
     struct sim_store *x = (struct sim_store *)(void *)s;
     bool fails = ++x->world->tally.operations == x->world->how->store_at || x->mood == MOOD_FAILING;
     struct store_request *r = xmalloc(sizeof *r);
-    *r = (struct store_request){.inner_store = fails ? x->failing : x->mood == MOOD_SLOW ? x->slow : x->memory, .done = done, .context = context};
+    *r = (struct store_request){.inner_store = fails                  ? x->failing
+                                               : x->mood == MOOD_SLOW ? x->slow
+                                                                      : x->memory,
+                                .done = done,
+                                .context = context};
     r->inner = r->inner_store->ops->start(r->inner_store, op, answered, r);
     return r;
 }

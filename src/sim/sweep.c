@@ -1,6 +1,6 @@
 /*
- * sweep.c - which perturbations a script gets: the plain run is counted (segments, replies, questions ...), then each of these is disturbed in turn.
- * Where there are very many points, every nth is taken.
+ * sweep.c - which perturbations a script gets: the plain run is counted (segments, replies, questions ...), then each of these is
+ * disturbed in turn. Where there are very many points, every nth is taken.
  */
 #include "sweep.h"
 
@@ -79,24 +79,28 @@ static void compare_verdicts(struct sweep *s, struct run *r)
     buf_free(&text);
 }
 
-static void run_one(struct sweep *s, const struct perturbation *how)
+/* The name of the run is what --only chooses by. False: it was not run. */
+static bool run_one(struct sweep *s, const struct perturbation *how, struct tally *tally)
 {
-    if (s->options->only && how->name[0] && !str_glob(str_of(s->options->only), str_of(how->name)))
-        return;
+    if (s->options->only && !str_glob(str_of(s->options->only), str_of(how->name)))
+        return false;
     struct run r;
     int before = lowest_free_fd();
-    s->totals->present = how->name[0] ? how->name : "plain";
+    s->totals->present = how->name;
     s->totals->runs++;
     alarm(WATCHDOG_S);
     run_script(&r, s->script, how);
     alarm(0);
     if (lowest_free_fd() != before)
         fail(&r, "a descriptor was left open");
-    if (how->name[0] && !how->lenient)
+    if (!how->lenient)
         compare_verdicts(s, &r);
     if (r.failure)
         show(s, &r);
+    if (tally)
+        *tally = r.world.tally;
     run_clear(&r);
+    return true;
 }
 
 /* The run that all others are measured by. False: it is wrong already. */
@@ -132,7 +136,7 @@ static size_t stride(size_t count)
     return count / POINTS_MAX + 1;
 }
 
-/* --- pieces and order ----------------------------------------------------------------------------------------------------------- */
+/* --- pieces and order ------------------------------------------------------------------------------------------------------- */
 
 static void sweep_pieces(struct sweep *s)
 {
@@ -143,19 +147,23 @@ static void sweep_pieces(struct sweep *s)
         {"answers shuffled 3", 0, 0, false, 3}, {"answers shuffled 5, merged", 0, 0, true, 5},
     };
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        struct perturbation how = {.chunk = ways[i].chunk, .merge = ways[i].merge, .dns_order = ways[i].order, .lenient = s->script->timing_sensitive};
+        struct perturbation how = {
+            .chunk = ways[i].chunk, .merge = ways[i].merge, .dns_order = ways[i].order, .lenient = s->script->timing_sensitive};
         size_t least = s->plain.octets / 4000; /* large bodies: larger windows */
         how.window = ways[i].window == 0 ? 0 : ways[i].window > least ? ways[i].window : least;
         if (how.dns_order && s->plain.questions == 0)
             continue;
         snprintf(how.name, sizeof how.name, "%s", ways[i].name);
-        run_one(s, &how);
+        run_one(s, &how, NULL);
     }
 }
 
-/* --- who leaves, who dies, what fails ----------------------------------------------------------------------------------------------- */
+/* --- who leaves, who dies, what fails --------------------------------------------------------------------------------------- */
 
-static const struct { enum cut cut; const char *name; } cuts[] = {{CUT_CLOSE, "closes"}, {CUT_RESET, "resets"}, {CUT_HALF, "half-closes"}};
+static const struct {
+    enum cut cut;
+    const char *name;
+} cuts[] = {{CUT_CLOSE, "closes"}, {CUT_RESET, "resets"}, {CUT_HALF, "half-closes"}};
 
 static void sweep_cuts(struct sweep *s)
 {
@@ -166,13 +174,29 @@ static void sweep_cuts(struct sweep *s)
                 struct perturbation how = {.lenient = true, .cut = cuts[c].cut, .cut_at_segment = i};
                 how.cut_where = w == CUT_BEFORE ? CUT_BEFORE : w == CUT_MIDDLE ? CUT_MIDDLE : CUT_BEHIND;
                 snprintf(how.name, sizeof how.name, "client %s %s segment %zu", cuts[c].name, where[w], i);
-                run_one(s, &how);
+                run_one(s, &how, NULL);
             }
         }
         for (size_t i = 1; i <= s->plain.replies; i += stride(s->plain.replies)) {
             struct perturbation how = {.lenient = true, .cut = cuts[c].cut, .cut_at_reply = i};
             snprintf(how.name, sizeof how.name, "client %s at reply %zu", cuts[c].name, i);
-            run_one(s, &how);
+            run_one(s, &how, NULL);
+        }
+    }
+}
+
+/* The client leaves while a slow backend is at work on what it said: each reaction takes 500 ms, it leaves between two of them.
+ */
+static void sweep_impatience(struct sweep *s)
+{
+    for (size_t i = 1; i <= s->plain.segments; i += stride(s->plain.segments)) {
+        for (int k = 0; k < 8; k++) {
+            struct perturbation how = {.lenient = true, .cut_at_segment = i, .cut_where = CUT_BEHIND, .slow_ms = 500};
+            how.cut = cuts[k % 2].cut;
+            how.cut_after_ms = 250 + 500 * (uint64_t)(k / 2);
+            snprintf(how.name, sizeof how.name, "client %s %llums behind segment %zu", cuts[k % 2].name,
+                     (unsigned long long)how.cut_after_ms, i);
+            run_one(s, &how, NULL);
         }
     }
 }
@@ -184,7 +208,7 @@ static void sweep_backends(struct sweep *s)
         for (size_t i = 1; i <= s->plain.reactions; i += stride(s->plain.reactions)) {
             struct perturbation how = {.lenient = true, .backend_at = i, .backend_fault = (enum backend_fault)fault};
             snprintf(how.name, sizeof how.name, "backend %s at %zu", names[fault], i);
-            run_one(s, &how);
+            run_one(s, &how, NULL);
         }
     }
 }
@@ -196,7 +220,7 @@ static void sweep_dns(struct sweep *s)
         for (size_t i = 1; i <= s->plain.questions; i += stride(s->plain.questions)) {
             struct perturbation how = {.lenient = true, .dns_at = i, .dns_status = faults[f]};
             snprintf(how.name, sizeof how.name, "dns %s %zu", dns_status_names[faults[f]], i);
-            run_one(s, &how);
+            run_one(s, &how, NULL);
         }
     }
 }
@@ -206,28 +230,16 @@ static void sweep_storage(struct sweep *s)
     for (size_t i = 1; i <= s->plain.operations; i += stride(s->plain.operations)) {
         struct perturbation how = {.lenient = true, .store_at = i};
         snprintf(how.name, sizeof how.name, "store fails %zu", i);
-        run_one(s, &how);
+        run_one(s, &how, NULL);
     }
     struct perturbation file = {.name = "spool in files", .spool_file = true, .lenient = s->script->timing_sensitive};
-    run_one(s, &file);
-    for (size_t i = 1; i <= POINTS_MAX; i++) {
+    struct tally files = {.writes = 0};
+    if (!run_one(s, &file, &files))
+        files.writes = POINTS_MAX; /* not counted, since another run was chosen by name */
+    for (size_t i = 1; i <= files.writes; i += stride(files.writes)) {
         struct perturbation how = {.lenient = true, .spool_file = true, .spool_at = i};
         snprintf(how.name, sizeof how.name, "spool fails %zu", i);
-        size_t failed = s->failed;
-        struct run r;
-        if (s->options->only && !str_glob(str_of(s->options->only), str_of(how.name)))
-            continue;
-        s->totals->present = how.name;
-        s->totals->runs++;
-        alarm(WATCHDOG_S);
-        run_script(&r, s->script, &how);
-        alarm(0);
-        bool over = r.world.tally.writes < i; /* there was no such write */
-        if (r.failure)
-            show(s, &r);
-        run_clear(&r);
-        if (over || s->failed > failed)
-            return;
+        run_one(s, &how, NULL);
     }
 }
 
@@ -237,6 +249,7 @@ bool sweep_run(const struct sim_options *options, const struct script *script, s
     if (run_plain(&s) && options->sweep) {
         sweep_pieces(&s);
         sweep_cuts(&s);
+        sweep_impatience(&s);
         sweep_backends(&s);
         sweep_dns(&s);
         sweep_storage(&s);

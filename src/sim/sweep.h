@@ -1,8 +1,8 @@
 /*
  * sweep.h - a script again and again, each time perturbed in one way (DESIGN section 8).
  *
- * Two kinds. Where only pieces, windows or the order of answers change, all that the script expects must hold, and every record says the same.
- * Where something is cut, dies or fails, replies may differ, but the promises of the ledger hold.
+ * Two kinds. Where only pieces, windows or the order of answers change, all that the script expects must hold, and every record
+ * says the same. Where something is cut, dies or fails, replies may differ, but the promises of the ledger hold.
  */
 #ifndef POSTERN_SIM_SWEEP_H
 #define POSTERN_SIM_SWEEP_H

@@ -69,7 +69,8 @@ static struct resolver *make_resolver(struct world *w)
 
 void world_begin(struct world *w, const struct script *script, const struct perturbation *how)
 {
-    *w = (struct world){.script = script, .how = how, .settings = script->settings, .policy = script->policy, .patience_ms = PATIENCE_MS};
+    *w = (struct world){
+        .script = script, .how = how, .settings = script->settings, .policy = script->policy, .patience_ms = PATIENCE_MS};
     random_fix(RANDOM_SEED);
     memset(counters, 0, COUNTER_COUNT * sizeof *counters);
     w->loop = loop_new_simulated(SIM_EPOCH_MS);
@@ -94,8 +95,14 @@ void world_start(struct world *w)
     if (w->proxy)
         return;
     struct proxy_parts parts = {
-        .loop = w->loop, .network = &w->network, .settings = &w->settings, .resolver = w->resolver, .store = w->store, .health = w->health,
-        .journal = seen_record, .journal_context = w,
+        .loop = w->loop,
+        .network = &w->network,
+        .settings = &w->settings,
+        .resolver = w->resolver,
+        .store = w->store,
+        .health = w->health,
+        .journal = seen_record,
+        .journal_context = w,
     };
     w->proxy = proxy_new(&parts, w->policy);
     proxy_start(w->proxy);
@@ -154,11 +161,13 @@ void world_close(struct world *w)
     for (unsigned i = 0; i < ACTORS_MAX; i++)
         sim_client_hang_up(&w->clients[i], CUT_CLOSE);
     if (w->proxy && !world_wait(w, SESSION_END_MS, no_sessions, NULL))
-        ledger_violation(&w->ledger, "%zu sessions have not ended three hours after their clients had left", proxy_sessions(w->proxy));
+        ledger_violation(&w->ledger, "%zu sessions have not ended three hours after their clients had left",
+                         proxy_sessions(w->proxy));
 }
 
 /* The policy that made a record. */
-static bool judge_under(struct world *w, struct str line, struct policy *policy, struct record_judgement *out, struct arena *arena)
+static bool judge_under(struct world *w, struct str line, struct policy *policy, struct record_judgement *out,
+                        struct arena *arena)
 {
     *out = record_judge(line, policy, arena);
     (void)w;
@@ -206,6 +215,8 @@ void world_end(struct world *w)
     log_flush();
     for (size_t i = 0; i < w->record_count; i++)
         judge_record(w, w->records[i]);
+    if (w->record_count + counters[COUNTER_CONNECTIONS_REFUSED] < w->connections)
+        ledger_violation(&w->ledger, "%zu connections left only %zu records", w->connections, w->record_count);
     for (unsigned i = 0; i < ACTORS_MAX; i++)
         sim_client_clear(&w->clients[i]);
     for (unsigned i = 0; i < BACKENDS_MAX; i++)

@@ -1,13 +1,14 @@
 /*
- * world.h - everything around one proxy, simulated: clients, backends, DNS, store, spool, clock; and what is seen of it from outside.
+ * world.h - everything around one proxy, simulated: clients, backends, DNS, store, spool, clock; and what is seen of it from
+ * outside.
  *
  *     client(s) == memory pair == proxy == memory pair == backend(s)
  *         |                         | |                    |
  *      observer                 dns, store              content
  *         +---------- ledger --------+--------------------+
  *
- * A world is made for one run of a script and torn down after it. A perturbation says how this run differs from the plain one; the tally
- * counts what there was to perturb. Nothing here knows the session's inside.
+ * A world is made for one run of a script and torn down after it. A perturbation says how this run differs from the plain one;
+ * the tally counts what there was to perturb. Nothing here knows the session's inside.
  */
 #ifndef POSTERN_SIM_WORLD_H
 #define POSTERN_SIM_WORLD_H
@@ -27,10 +28,12 @@ struct perturbation { /* {0} changes nothing; ordinals count from 1 */
     enum cut cut;
     size_t cut_at_segment;    /* of all SENDs: before, in the middle of, behind it */
     enum { CUT_BEFORE, CUT_MIDDLE, CUT_BEHIND } cut_where;
+    uint64_t cut_after_ms;    /* behind it, and so much later */
     size_t cut_at_reply;      /* of all replies that clients got */
     size_t backend_at;        /* of all reactions of backends */
     enum backend_fault backend_fault;
-    size_t dns_at;            /* of all questions */
+    uint64_t slow_ms;         /* every reaction of a backend is so late */
+    size_t dns_at;            /* of all questions; whenever it is asked */
     enum dns_status dns_status;
     unsigned dns_order;       /* answers come in another order: 1 reversed, more: shuffled so */
     size_t window;            /* short writes on all connections */
@@ -45,7 +48,7 @@ struct tally {
 
 struct world;
 
-/* --- DNS --- */
+/* --- DNS -------------------------------------------------------------------------------------------------------------------- */
 struct sim_question;
 struct sim_dns {
     struct dns_transport transport; /* first */
@@ -53,6 +56,7 @@ struct sim_dns {
     const struct dns_rule **rules;
     size_t count;
     struct sim_question *open;
+    struct map *asked;              /* each question once, its ordinal; NULL: none yet */
 };
 void sim_dns_init(struct sim_dns *d, struct world *w);
 void sim_dns_add(struct sim_dns *d, const struct dns_rule *r);
@@ -60,7 +64,7 @@ void sim_dns_clear(struct sim_dns *d);
 /* The answer of the simulated DNS: DNS_OK with message bytes in *out, or a status. *delay_ms as the rules say. */
 enum dns_status sim_dns_answer(const struct sim_dns *d, struct str name, unsigned type, struct buf *out, uint64_t *delay_ms);
 
-/* --- backends --- */
+/* --- backends --------------------------------------------------------------------------------------------------------------- */
 struct backend_conn;
 struct sim_backend {
     struct world *world;
@@ -81,7 +85,7 @@ struct stream *sim_backend_connect(struct sim_backend *b, struct task *owner);
 size_t sim_backend_open(const struct sim_backend *b); /* connections that the proxy has not closed */
 void sim_backend_clear(struct sim_backend *b);
 
-/* --- clients --- */
+/* --- clients ---------------------------------------------------------------------------------------------------------------- */
 struct sim_client {
     struct task task;
     struct world *world;
@@ -105,14 +109,14 @@ size_t sim_client_replies(const struct sim_client *c);
 unsigned sim_client_code(const struct sim_client *c, size_t reply); /* 0: not there yet */
 void sim_client_clear(struct sim_client *c);
 
-/* --- store and spool --- */
+/* --- store and spool -------------------------------------------------------------------------------------------------------- */
 struct store *sim_store_new(struct world *w);
 void sim_store_mood(struct store *s, enum store_mood mood, uint64_t delay_ms);
 void sim_spool_take(struct world *w); /* mail/spool's system calls are these from now on */
 void sim_spool_fail(bool failing);
 void sim_spool_give_back(void);
 
-/* --- all of it --- */
+/* --- all of it -------------------------------------------------------------------------------------------------------------- */
 struct world {
     const struct script *script;
     const struct perturbation *how;

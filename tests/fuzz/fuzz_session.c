@@ -1,8 +1,8 @@
 /* rooms: sim */
 /*
- * fuzz_session.c - a whole session: input is a transcript, or bytes that a client says. Lines that are no line of a transcript are said as they are;
- * lines that the reader complains of are left out. What a script expects does not count, only the promises of the ledger do (tests/README.md).
- * The first line also chooses one disturbance, so that seeds are transcripts as they stand.
+ * fuzz_session.c - a whole session: input is a transcript, or bytes that a client says. Lines that are no line of a transcript
+ * are said as they are; lines that the reader complains of are left out. What a script expects does not count, only the promises
+ * of the ledger do (tests/README.md). The first line also chooses one disturbance, so that seeds are transcripts as they stand.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +16,10 @@ enum { INPUT_MAX = 16384, ROUNDS = 8, WAIT_MAX_MS = 3600000, REPEAT_MAX = 2000 }
 /* Directives that stay as they are; `set` only where it cannot make time-outs longer than a driver's patience. */
 static bool is_directive(struct str line)
 {
-    static const char *const words[] = {"client", "policy", "dns",  "backend", "store", "spool",      "close",   "reset", "half-close", "connect",
-                                        "again",  "settle", "wait", "drain",   "end",   "hostname", "domains", "set",   "stage",      "rule",
-                                        "dnsbl",  "dnswl",  "list", "lists",   "mark"};
+    static const char *const words[] = {"client", "policy",     "dns",     "backend", "store",  "spool", "close",
+                                        "reset",  "half-close", "connect", "again",   "settle", "wait",  "drain",
+                                        "end",    "hostname",   "domains", "set",     "stage",  "rule",  "dnsbl",
+                                        "dnswl",  "list",       "lists",   "mark"};
     struct str rest = line, word;
     if (!word_take(&rest, &word))
         return true;
@@ -125,7 +126,9 @@ static struct perturbation choose(struct str input)
     switch (hash % 10) {
     case 0: how.chunk = 1; break;
     case 1: how.window = 1 + at % 7; break;
-    case 2: how.cut = CUT_CLOSE + at % 3, how.cut_at_segment = at, how.cut_where = hash >> 16 & 1 ? CUT_MIDDLE : CUT_BEHIND; break;
+    case 2:
+        how.cut = CUT_CLOSE + at % 3, how.cut_at_segment = at, how.cut_where = hash >> 16 & 1 ? CUT_MIDDLE : CUT_BEHIND;
+        break;
     case 3: how.cut = CUT_CLOSE + at % 3, how.cut_at_reply = at; break;
     case 4: how.backend_at = at, how.backend_fault = FAULT_CLOSE + (hash >> 16) % 3; break;
     case 5: how.dns_at = at, how.dns_status = DNS_SERVFAIL + (hash >> 16) % 3; break;

@@ -53,7 +53,8 @@ static void converse(const struct conversation_case *c, bool pieces)
             observer_received(&o, pieces ? str_sub(server, at, at + 1) : server);
     }
     observer_end(&o, c->closed);
-    cr_expect_eq(ledger.violation == NULL, c->violation == NULL, "%s: %s", c->name, ledger.violation ? ledger.violation : "no violation");
+    cr_expect_eq(ledger.violation == NULL, c->violation == NULL, "%s: %s", c->name,
+                 ledger.violation ? ledger.violation : "no violation");
     if (ledger.violation && c->violation)
         cr_expect(str_starts(str_of(ledger.violation), str_of(c->violation)), "%s: %s", c->name, ledger.violation);
     observer_clear(&o);
@@ -90,9 +91,16 @@ Test(observer, an_endless_line_may_be_answered_before_its_end)
 
 Test(ledger, what_was_meant)
 {
-    static const struct { const char *wire, *meant; } contents[] = {
-        {"", ""}, {"a\r\n", "a\r\n"}, {"..\r\n.x\r\n", ".\r\nx\r\n"}, {"a\n.b\r\n", "a\r\n.b\r\n"}, {"a\r.b\r\n..c\r\n", "a\r\n.b\r\n.c\r\n"},
-        {"a\r\r\n", "a\r\n\r\n"}, {"a\n\r\n.", "a\r\n\r\n"}, {"x", "x"},
+    static const struct { const char *wire, *meant;
+    } contents[] = {
+        {"", ""},
+        {"a\r\n", "a\r\n"},
+        {"..\r\n.x\r\n", ".\r\nx\r\n"},
+        {"a\n.b\r\n", "a\r\n.b\r\n"},
+        {"a\r.b\r\n..c\r\n", "a\r\n.b\r\n.c\r\n"},
+        {"a\r\r\n", "a\r\n\r\n"},
+        {"a\n\r\n.", "a\r\n\r\n"},
+        {"x", "x"},
     };
     for (size_t i = 0; i < sizeof contents / sizeof *contents; i++) {
         struct buf out = {0};

@@ -9,14 +9,17 @@ Test(script, patterns)
         {"250 ?", "250 ?", true},    {"", "x", false},            {"", "", true},              {"***", "x", true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        cr_expect_eq(pattern_match(str_of(cases[i].pattern), str_of(cases[i].text)), cases[i].match, "%s %s", cases[i].pattern, cases[i].text);
+        cr_expect_eq(pattern_match(str_of(cases[i].pattern), str_of(cases[i].text)), cases[i].match, "%s %s", cases[i].pattern,
+                     cases[i].text);
 }
 
 Test(script, quoted_text)
 {
-    static const struct { const char *in, *out; size_t n; } cases[] = {
-        {"\"\"", "", 0}, {" \"a b\" ", "a b", 3}, {"\"\\r\\n\\0\\x41\\\"\\\\\"", "\r\n\0A\"\\", 6}, {"\"a", NULL, 0}, {"a", NULL, 0},
-        {"\"\\q\"", NULL, 0}, {"\"\\x4\"", NULL, 0}, {"\"\\", NULL, 0}, {"\"", NULL, 0},
+    static const struct { const char *in, *out; size_t n;
+    } cases[] = {
+        {"\"\"", "", 0},       {" \"a b\" ", "a b", 3}, {"\"\\r\\n\\0\\x41\\\"\\\\\"", "\r\n\0A\"\\", 6},
+        {"\"a", NULL, 0},      {"a", NULL, 0},          {"\"\\q\"", NULL, 0},
+        {"\"\\x4\"", NULL, 0}, {"\"\\", NULL, 0},       {"\"", NULL, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct arena arena = {0};
@@ -32,10 +35,11 @@ Test(script, quoted_text)
 Test(script, segments)
 {
     struct diags diags = {0};
-    struct script *s = script_from("C: one\n# between\n\n  C: two\nS: 250 *\nC- half\nC\\ \"\\n\"\nC* 2 xy\nC*- 3 z\nC2: other\nsettle\nC: x\n", &diags);
-    static const struct { enum step_kind kind; unsigned line; const char *text; } steps[] = {
-        {STEP_SEND, 1, "one\r\ntwo\r\n"}, {STEP_LINE, 5, NULL}, {STEP_SEND, 6, "half\nxy\r\nxy\r\nzzz"}, {STEP_SEND, 10, "other\r\n"},
-        {STEP_SETTLE, 11, NULL}, {STEP_SEND, 12, "x\r\n"}};
+    struct script *s = script_from(
+        "C: one\n# between\n\n  C: two\nS: 250 *\nC- half\nC\\ \"\\n\"\nC* 2 xy\nC*- 3 z\nC2: other\nsettle\nC: x\n", &diags);
+    static const struct { enum step_kind kind; unsigned line; const char *text;
+    } steps[] = {{STEP_SEND, 1, "one\r\ntwo\r\n"}, {STEP_LINE, 5, NULL},    {STEP_SEND, 6, "half\nxy\r\nxy\r\nzzz"},
+                 {STEP_SEND, 10, "other\r\n"},     {STEP_SETTLE, 11, NULL}, {STEP_SEND, 12, "x\r\n"}};
     cr_assert(s, "%s", diags.count ? diags.list[0].text : "");
     cr_assert_eq(s->count, sizeof steps / sizeof *steps);
     for (size_t i = 0; i < s->count; i++) {
@@ -51,7 +55,8 @@ Test(script, segments)
 Test(script, content_and_again)
 {
     struct diags diags = {0};
-    struct script *s = script_from("C: DATA\nS: 354 *\nC: a\nC: b\nsettle\nC: .\nC: QUIT\nS: 250 *\nwait 1s\nagain\nS: 451 *\n", &diags);
+    struct script *s =
+        script_from("C: DATA\nS: 354 *\nC: a\nC: b\nsettle\nC: .\nC: QUIT\nS: 250 *\nwait 1s\nagain\nS: 451 *\n", &diags);
     cr_assert(s);
     /* SEND, 354, content, settle, content with the dot, 250, wait | CONNECT, SEND, 354, content, settle, content | 451 */
     cr_assert_eq(s->count, 14);

@@ -6,10 +6,12 @@
 #define MESSAGE "C: DATA\nS: 354 *\nC: Subject: x\nC:\nC: text\nC: .\n"
 #define QUIT "C: QUIT\nS: 221 *\nS closed\n"
 
-static const struct { const char *name, *text, *failure; } runs[] = {
+static const struct { const char *name, *text, *failure;
+} runs[] = {
     {"whole", HELLO MAIL MESSAGE "S: 250 2.0.0 Ok\nexpect delivered 1\nexpect none\nexpect end delivered\n" QUIT, ""},
     {"wrong line", "S: 221 *\n", "x.transcript:1: expected \"221 *\", the server said \"220 mx.test ESMTP\""},
-    {"too little expected", "S: 220 *\nC: NOOP\nS: 250 *\nC: NOOP\n", "x.transcript:4: the server said \"250 2.0.0 OK\", which is not expected"},
+    {"too little expected", "S: 220 *\nC: NOOP\nS: 250 *\nC: NOOP\n",
+     "x.transcript:4: the server said \"250 2.0.0 OK\", which is not expected"},
     {"too much expected", "S: 220 *\nS: 250 *\n", "x.transcript:2: expected \"250 *\", the server said nothing"},
     {"closed", HELLO QUIT "S: 250 *\n", "x.transcript:7: expected \"250 *\", the server has closed the connection"},
     {"not closed", "S: 220 *\nS closed\n", "x.transcript:2: expected the server to close the connection"},
@@ -26,21 +28,39 @@ static const struct { const char *name, *text, *failure; } runs[] = {
     {"end", HELLO MAIL "expect end delivered\n" QUIT, "x.transcript:8: expected end delivered, the record says client-left"},
     {"journal", HELLO QUIT "expect journal 2\n", "x.transcript:7: expected journal 2, it is 1"},
     {"counter", HELLO "expect counter connections 2\n", "x.transcript:4: expected connections 2, it is 1"},
-    {"backend got", HELLO MAIL "B: RCPT TO:<v@*\n", "x.transcript:8: expected the backend to get \"RCPT TO:<v@*\", it got \"EHLO mx.test\" ..."},
-    {"backend next", HELLO MAIL "B: MAIL*\nB= DATA\n", "x.transcript:9: expected the backend to get \"DATA\", it got \"RCPT TO:<u@our.test>\" ..."},
+    {"backend got", HELLO MAIL "B: RCPT TO:<v@*\n",
+     "x.transcript:8: expected the backend to get \"RCPT TO:<v@*\", it got \"EHLO mx.test\" ..."},
+    {"backend next", HELLO MAIL "B: MAIL*\nB= DATA\n",
+     "x.transcript:9: expected the backend to get \"DATA\", it got \"RCPT TO:<u@our.test>\" ..."},
     {"backend never", HELLO MAIL "B! RCPT*\n", "x.transcript:8: the backend got \"RCPT TO:<u@our.test>\""},
-    {"backend nothing", HELLO MAIL "B: MAIL*\nB nothing\n", "x.transcript:9: the backend got \"RCPT TO:<u@our.test>\", which is not expected"},
-    {"message", HELLO MAIL MESSAGE "S: 250 *\nexpect message has \"text\\r\\n\"\nexpect message ends \"text\\r\\n\"\nexpect message lacks \"zzz\"\n" QUIT, ""},
+    {"backend nothing", HELLO MAIL "B: MAIL*\nB nothing\n",
+     "x.transcript:9: the backend got \"RCPT TO:<u@our.test>\", which is not expected"},
+    {"message",
+     HELLO MAIL MESSAGE
+     "S: 250 *\nexpect message has \"text\\r\\n\"\nexpect message ends \"text\\r\\n\"\nexpect message lacks \"zzz\"\n" QUIT,
+     ""},
     {"message lacks", HELLO MAIL MESSAGE "S: 250 *\nexpect message lacks \"Subject\"\n", NULL},
-    {"again", HELLO "C: NOOP\nS: 250 *\nagain\nS: 251 *\n", "x.transcript:7: expected \"251 *\", the server said \"250 2.0.0 OK\""},
-    {"again before", "S: 220 *\nconnect\nS: 220 *\nC: EHLO x.example\nS: 250-*\nC: NOOP\nS: 250 *\nbackend down\nagain\nS: 250 *\n", ""},
+    {"again", HELLO "C: NOOP\nS: 250 *\nagain\nS: 251 *\n",
+     "x.transcript:7: expected \"251 *\", the server said \"250 2.0.0 OK\""},
+    {"again before",
+     "S: 220 *\nconnect\nS: 220 *\nC: EHLO x.example\nS: 250-*\nC: NOOP\nS: 250 *\nbackend down\nagain\nS: 250 *\n", ""},
     {"time", "patience 1s\nset greet-delay 5s\nS: 220 *\n", "x.transcript:3: expected \"220 *\", the server said nothing"},
     {"time passes", "patience 1s\nset greet-delay 5s\nS nothing\nwait 4s\nS nothing\nS: 220 *\n", ""},
     {"two clients", "S: 220 *\nS2: 220 *\nC2: QUIT\nC: NOOP\nS2: 221 *\nS2 closed\nS: 250 *\n", ""},
-    {"backend reply", "backend on RCPT 550-5.1.1 no | 550 5.1.1 never\n" HELLO "C: MAIL FROM:<>\nS: 250 *\nC: RCPT TO:<u@our.test>\nS: 550-5.1.1 no\nS: 550 5.1.1 never\n" QUIT, ""},
-    {"backend nth", "backend on RCPT #2 450 4.1.1 no\n" HELLO MAIL "C: RCPT TO:<v@our.test>\nS: 450 4.1.1 no\nC: RCPT TO:<w@our.test>\nS: 250 *\n" QUIT, ""},
-    {"backend glob", "backend on RCPT \"TO:<v@*\" 450 4.1.1 no\n" HELLO MAIL "C: RCPT TO:<v@our.test>\nS: 450 4.1.1 no\n" QUIT, ""},
-    {"backend delay", "backend on RCPT delay 5s\n" HELLO "C: MAIL FROM:<>\nS: 250 *\nC: RCPT TO:<u@our.test>\nS nothing\nwait 4s\nS nothing\nwait 1s\nS: 250 *\n" QUIT, ""},
+    {"backend reply",
+     "backend on RCPT 550-5.1.1 no | 550 5.1.1 never\n" HELLO
+     "C: MAIL FROM:<>\nS: 250 *\nC: RCPT TO:<u@our.test>\nS: 550-5.1.1 no\nS: 550 5.1.1 never\n" QUIT,
+     ""},
+    {"backend nth",
+     "backend on RCPT #2 450 4.1.1 no\n" HELLO MAIL
+     "C: RCPT TO:<v@our.test>\nS: 450 4.1.1 no\nC: RCPT TO:<w@our.test>\nS: 250 *\n" QUIT,
+     ""},
+    {"backend glob", "backend on RCPT \"TO:<v@*\" 450 4.1.1 no\n" HELLO MAIL "C: RCPT TO:<v@our.test>\nS: 450 4.1.1 no\n" QUIT,
+     ""},
+    {"backend delay",
+     "backend on RCPT delay 5s\n" HELLO
+     "C: MAIL FROM:<>\nS: 250 *\nC: RCPT TO:<u@our.test>\nS nothing\nwait 4s\nS nothing\nwait 1s\nS: 250 *\n" QUIT,
+     ""},
 };
 
 Test(world, what_a_transcript_expects_is_checked)
@@ -78,8 +98,10 @@ Test(world, what_there_is_to_perturb_is_counted)
 {
     static const struct perturbation none;
     struct diags diags = {0};
-    struct script *s = script_from("policy\ndnsbl bl \"bl.test\" no-probe\nstage connect\n  rule r: score 1 when dnsbl.bl in 127.0.0.2\nend\n" HELLO MAIL MESSAGE
-                                   "S: 250 *\n" QUIT, &diags);
+    struct script *s = script_from(
+        "policy\ndnsbl bl \"bl.test\" no-probe\nstage connect\n  rule r: score 1 when dnsbl.bl in 127.0.0.2\nend\n" HELLO MAIL
+            MESSAGE "S: 250 *\n" QUIT,
+        &diags);
     struct run r;
     cr_assert(s, "%s", diags.count ? diags.list[0].text : "");
     run_script(&r, s, &none);
@@ -115,10 +137,12 @@ Test(world, dns)
         {"m.test", DNS_MX, DNS_OK, 2},         {"fail.test", DNS_A, DNS_SERVFAIL, 0}, {"none.test", DNS_A, DNS_NODATA, 0},
     };
     struct diags diags = {0};
-    struct script *s = script_from("dns a.test A 192.0.2.1, 192.0.2.2\ndns c.test CNAME a.test\ndns loop.test CNAME loop.test\n"
-                                   "dns *.wild.test TXT \"one, two\"\ndns y.wild.test TXT timeout\ndns gone.test any nxdomain\n"
-                                   "dns bad.test A malformed\ndns m.test MX 10 a.test, 20 b.test ttl 60\ndns fail.test A servfail\n"
-                                   "dns none.test A nodata\n", &diags);
+    struct script *s =
+        script_from("dns a.test A 192.0.2.1, 192.0.2.2\ndns c.test CNAME a.test\ndns loop.test CNAME loop.test\n"
+                    "dns *.wild.test TXT \"one, two\"\ndns y.wild.test TXT timeout\ndns gone.test any nxdomain\n"
+                    "dns bad.test A malformed\ndns m.test MX 10 a.test, 20 b.test ttl 60\ndns fail.test A servfail\n"
+                    "dns none.test A nodata\n",
+                    &diags);
     struct world w = {.script = s};
     struct sim_dns d;
     cr_assert(s, "%s", diags.count ? diags.list[0].text : "");
