@@ -52,7 +52,11 @@ static struct store_request *failing_start(struct store *s, const struct store_o
     struct failing *f = (struct failing *)s;
     struct store_request *r = xcalloc(1, sizeof *r);
 
-    *r = (struct store_request){.timer = {.fire = answer}, .store = f, .result = {.error = f->error}, .done = done, .context = context,
+    *r = (struct store_request){.timer = {.fire = answer},
+                                .store = f,
+                                .result = {.error = f->error},
+                                .done = done,
+                                .context = context,
                                 .next = f->requests};
     if (!f->error && op->mode == STORE_TOUCH)
         r->result.first_seen_ms = op->now_ms;

@@ -43,8 +43,7 @@ struct memory {
 
 #define OWNER_OF(pointer, member) ((struct memory *)(void *)((char *)(pointer) - offsetof(struct memory, member)))
 
-/* --- rows
- * ---------------------------------------------------------------------------------------------------------------------- */
+/* --- rows ------------------------------------------------------------------------------------------------------------------- */
 
 static struct str key_of(struct buf *room, enum store_table table, struct str key)
 {
@@ -184,15 +183,15 @@ static bool has_rulings(struct rows *r)
     return OWNER_OF(r, rows)->rulings > 0;
 }
 
-/* --- walking: the smallest `limit` keys behind `after`, found by looking at all
- * ---------------------------------------------------- */
+/* --- walking: the smallest `limit` keys behind `after`, found by looking at all --------------------------------------------- */
 
 struct found {
     struct str key; /* in the map, without the letter of its table */
     const struct stored *value;
 };
 
-static void gather(struct map *map, char letter, struct str prefix, struct str after, unsigned limit, struct found *list, size_t *count)
+static void gather(struct map *map, char letter, struct str prefix, struct str after, unsigned limit, struct found *list,
+                   size_t *count)
 {
     size_t cursor = 0;
     struct str whole;
@@ -227,8 +226,7 @@ static bool walk(struct rows *r, enum store_table table, struct str prefix, stru
 
 static const struct rows_ops memory_rows = {get_row, put_row, get_rate, put_rate, remove_row, has_rulings, walk};
 
-/* --- requests
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- requests --------------------------------------------------------------------------------------------------------------- */
 
 static struct memory *memory_of(struct store *s)
 {
@@ -268,7 +266,8 @@ static struct store_request *memory_start(struct store *s, const struct store_op
     struct store_request *r = xcalloc(1, sizeof *r);
     struct store_operation *copy = store_operation_copy(op);
 
-    *r = (struct store_request){.page = store_is_paged(op->kind) ? page_new() : NULL, .done = done, .context = context, .place = m->last};
+    *r = (struct store_request){
+        .page = store_is_paged(op->kind) ? page_new() : NULL, .done = done, .context = context, .place = m->last};
     store_operate(&m->rows, copy, &r->result, r->page);
     free(copy);
     *m->last = r;

@@ -65,7 +65,11 @@ static struct store *open_redis(struct loop *l, struct network *n, const struct 
     if (s->redis_password_file.n > 0 && !read_password(s->redis_password_file.p, &password, error))
         return NULL;
     struct redis_settings settings = {
-        .address = s->redis, .user = s->redis_user, .password = str_of(password), .prefix = s->redis_prefix, .database = s->redis_database,
+        .address = s->redis,
+        .user = s->redis_user,
+        .password = str_of(password),
+        .prefix = s->redis_prefix,
+        .database = s->redis_database,
         .deadline_ms = s->store_deadline,
     };
     struct store *store = store_redis(l, n, &settings, error);
@@ -78,7 +82,8 @@ static struct store *open_default(struct loop *l)
     char *why = NULL;
     if (path_good(STORE_DEFAULT_PATH, &why))
         return store_sqlite(l, STORE_DEFAULT_PATH);
-    log_note(LOG_WARN_, "store-in-memory", "%s: greylist, marks, rates and history are lost when the process ends; make the directory or set store-path", why);
+    log_note(LOG_WARN_, "store-in-memory",
+             "%s: greylist, marks, rates and history are lost when the process ends; make the directory or set store-path", why);
     free(why);
     return store_memory(l, MEMORY_ENTRIES_MAX);
 }

@@ -33,11 +33,11 @@ void store_finish(const struct store_operation *op, struct store_result *result)
         result->ruling = op->kind == STORE_ALLOW ? STORE_ALLOWED : STORE_DENIED;
 }
 
-/* --- rows
- * ---------------------------------------------------------------------------------------------------------------------- */
+/* --- rows ------------------------------------------------------------------------------------------------------------------- */
 
 /* The row as it is now: one that has expired is as if it were not there. A new one is begun in *row. */
-static enum got get_live(struct rows *r, const struct store_operation *op, enum store_table table, struct str key, struct store_row *row)
+static enum got get_live(struct rows *r, const struct store_operation *op, enum store_table table, struct str key,
+                         struct store_row *row)
 {
     enum got got = r->ops->get(r, table, key, row);
     if (got == GOT_ROW && op->now_ms < row->expires_ms)
@@ -138,8 +138,7 @@ static bool on_row(struct rows *r, const struct store_operation *op, struct stor
     return true;
 }
 
-/* --- rates
- * --------------------------------------------------------------------------------------------------------------------- */
+/* --- rates ------------------------------------------------------------------------------------------------------------------ */
 
 static void rate_add(struct rate *rate, uint64_t slot, uint64_t amount)
 {
@@ -198,8 +197,7 @@ struct store_row store_rate_row(const struct rate *rate)
     return row;
 }
 
-/* --- administration
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- administration --------------------------------------------------------------------------------------------------------- */
 
 static bool show(struct rows *r, const struct store_operation *op, struct store_result *result)
 {
@@ -291,8 +289,7 @@ bool store_operate(struct rows *r, const struct store_operation *op, struct stor
     return true;
 }
 
-/* --- pages and copies
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- pages and copies ------------------------------------------------------------------------------------------------------- */
 
 struct page *page_new(void)
 {

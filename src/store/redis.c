@@ -123,8 +123,7 @@ static void log_detail(struct redis *x, const char *what, struct str detail)
     log_end(&line);
 }
 
-/* --- connecting
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- connecting ------------------------------------------------------------------------------------------------------------- */
 
 /* A request fails: it is told from the task. */
 static void fail(struct redis *x, struct store_request *r, const char *why)
@@ -253,12 +252,12 @@ static bool greeting_answered(struct redis *x, const struct reply *reply)
         return true;
     }
 wrong:
-    drop(x, reply->type == REPLY_ERROR ? redis_error_text(reply->text) : "the server does not speak as Redis does", reply->text, false);
+    drop(x, reply->type == REPLY_ERROR ? redis_error_text(reply->text) : "the server does not speak as Redis does", reply->text,
+         false);
     return false;
 }
 
-/* --- replies
- * ------------------------------------------------------------------------------------------------------------------- */
+/* --- replies ---------------------------------------------------------------------------------------------------------------- */
 
 static void tell(struct redis *x, struct store_request *r, const struct store_result *result)
 {
@@ -347,8 +346,7 @@ static void read_all(struct redis *x)
     loop_wake(x->store.loop, &x->task); /* others first */
 }
 
-/* --- the task: all that happens
- * ------------------------------------------------------------------------------------------------- */
+/* --- the task: all that happens --------------------------------------------------------------------------------------------- */
 
 static void expire_waiting(struct redis *x, uint64_t now)
 {
@@ -373,7 +371,7 @@ static void look_at_deadlines(struct redis *x)
     if (next == UINT64_MAX)
         timer_cancel(x->store.loop, &x->deadline);
     else if (!timer_is_set(&x->deadline) || x->deadline.at_ms > next)
-        timer_set(x->store.loop, &x->deadline, next); /* a timer that fires early finds nothing: cheaper than moving it with each operation */
+        timer_set(x->store.loop, &x->deadline, next); /* one that fires early finds nothing: cheaper than moving it each time */
 }
 
 static void run(struct task *t)
@@ -405,8 +403,7 @@ static void deadline_over(struct timer *t)
     loop_wake(x->store.loop, &x->task);
 }
 
-/* --- the store
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- the store -------------------------------------------------------------------------------------------------------------- */
 
 static struct store_request *redis_start(struct store *s, const struct store_operation *op, store_done done, void *context)
 {
@@ -470,8 +467,8 @@ static bool take_address(struct redis *x, char **error)
     } else if (addr_port_parse(a, redis_port, &x->server) && x->server.port != 0) {
         return true;
     }
-    buf_printf(&text, "redis: '%.*s' is not the address of a server; write ADDRESS:PORT (127.0.0.1:6379, [2001:db8::1]:6379) or the path of its socket",
-               STR_ARG(a));
+    buf_printf(&text, "redis: '%.*s' is not the address of a server; write ADDRESS:PORT (127.0.0.1:6379, [2001:db8::1]:6379) "
+                      "or the path of its socket", STR_ARG(a));
     *error = buf_steal(&text);
     return false;
 }

@@ -20,8 +20,7 @@ void redis_format(struct buf *out, const struct str *words, size_t count);
 /* The operation as EVALSHA sha (sha not NULL) or as EVAL of the whole script. */
 void redis_format_operation(struct buf *out, const struct store_operation *op, struct str prefix, const char *sha);
 
-/* --- replies
- * ------------------------------------------------------------------------------------------------------------------- */
+/* --- replies ---------------------------------------------------------------------------------------------------------------- */
 
 enum reply_type { REPLY_STATUS, REPLY_ERROR, REPLY_INTEGER, REPLY_TEXT, REPLY_NIL, REPLY_ARRAY };
 struct reply {
@@ -43,10 +42,12 @@ void reply_reader_open(struct reply_reader *r);
 void reply_reader_close(struct reply_reader *r); /* also when it is not open */
 /* False: this is no Redis protocol, or beyond the bounds; the connection is of no use any more. */
 bool reply_reader_feed(struct reply_reader *r, const void *bytes, size_t n);
-bool reply_reader_next(struct reply_reader *r, struct reply **reply); /* the next whole reply (to be freed), NULL: not yet; false as above */
+/* The next whole reply (to be freed), NULL: not yet. False as above. */
+bool reply_reader_next(struct reply_reader *r, struct reply **reply);
 
 /* What the reply to an operation means. False: it is not what our script answers. page: fresh, for paged operations. */
-bool redis_understand(const struct store_operation *op, const struct reply *reply, struct store_result *result, struct page *page);
+bool redis_understand(const struct store_operation *op, const struct reply *reply, struct store_result *result,
+                      struct page *page);
 const char *redis_error_text(struct str error); /* static text for "-ERR ..." */
 
 #endif

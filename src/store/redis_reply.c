@@ -12,8 +12,7 @@
 
 #include "redis_internal.h"
 
-/* --- objects
- * ------------------------------------------------------------------------------------------------------------------- */
+/* --- objects ---------------------------------------------------------------------------------------------------------------- */
 
 void reply_free(struct reply *reply)
 {
@@ -46,7 +45,9 @@ static struct reply *new_object(const redisReadTask *task, enum reply_type type,
 
 static void *create_text(const redisReadTask *task, char *text, size_t n)
 {
-    enum reply_type type = task->type == REDIS_REPLY_ERROR ? REPLY_ERROR : task->type == REDIS_REPLY_STATUS ? REPLY_STATUS : REPLY_TEXT;
+    enum reply_type type = task->type == REDIS_REPLY_STATUS ? REPLY_STATUS : REPLY_TEXT;
+    if (task->type == REDIS_REPLY_ERROR)
+        type = REPLY_ERROR;
     struct reply *reply = new_object(task, type, 1, n);
     if (reply)
         reply->text = (struct str){xstrndup(text, n), n};
@@ -83,8 +84,7 @@ static void free_object(void *reply)
     reply_free(reply);
 }
 
-/* --- the reader
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- the reader ------------------------------------------------------------------------------------------------------------- */
 
 void reply_reader_open(struct reply_reader *r)
 {
@@ -121,8 +121,7 @@ bool reply_reader_next(struct reply_reader *r, struct reply **reply)
     return true;
 }
 
-/* --- meaning
- * ------------------------------------------------------------------------------------------------------------------- */
+/* --- meaning ---------------------------------------------------------------------------------------------------------------- */
 
 enum { ROW_NUMBERS = 10 };
 
@@ -166,11 +165,13 @@ static bool understand_entry(const struct reply *key, const struct reply *row, s
     }
     if (rest.p)
         return false;
-    page_add(page, key->text, &(struct store_row){.first_ms = n[0], .last_ms = n[1], .expires_ms = n[2], .passed = n[3], .refused = n[4]});
+    page_add(page, key->text,
+             &(struct store_row){.first_ms = n[0], .last_ms = n[1], .expires_ms = n[2], .passed = n[3], .refused = n[4]});
     return true;
 }
 
-static bool understand_page(const struct store_operation *op, const struct reply *reply, struct store_result *result, struct page *page)
+static bool understand_page(const struct store_operation *op, const struct reply *reply, struct store_result *result,
+                            struct page *page)
 {
     uint64_t cursor, *counts[] = {&result->stats.rows, &result->stats.expired, &result->stats.passed};
     if (reply->count == 0 || reply->items[0]->type != REPLY_TEXT || !str_to_u64(reply->items[0]->text, UINT64_MAX, &cursor))

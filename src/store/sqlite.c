@@ -110,8 +110,7 @@ static void request_free(struct store_request *r)
     free(r);
 }
 
-/* --- the thread: operations
- * ---------------------------------------------------------------------------------------------------- */
+/* --- the thread: operations ------------------------------------------------------------------------------------------------- */
 
 static uint64_t mono_ms(void)
 {
@@ -214,8 +213,7 @@ static void sweep(struct sqlite *s)
     }
 }
 
-/* --- the thread: its life
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the thread: its life --------------------------------------------------------------------------------------------------- */
 
 /* Waits for requests, at most until something else is due. Fills batch; 0: none now. */
 static size_t take_batch(struct sqlite *s, struct store_request *batch[BATCH_MAX])
@@ -267,8 +265,7 @@ static void *thread_main(void *context)
     return NULL;
 }
 
-/* --- the loop's side
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- the loop's side -------------------------------------------------------------------------------------------------------- */
 
 static struct sqlite *sqlite_of(struct store *s)
 {
@@ -324,7 +321,8 @@ static struct store_request *sqlite_start(struct store *store, const struct stor
     if (wake)
         pthread_cond_signal(&s->more);
     if (full) {
-        r->result.error = s->threadless ? "no thread could be started for the database" : "too many operations are waiting for the disk";
+        r->result.error = s->threadless ? "no thread could be started for the database"
+                                        : "too many operations are waiting for the disk";
         requests_add(&s->refused, r);
         loop_wake(store->loop, &s->task);
     }

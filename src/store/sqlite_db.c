@@ -17,8 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* --- texts
- * --------------------------------------------------------------------------------------------------------------------- */
+/* --- texts ------------------------------------------------------------------------------------------------------------------ */
 
 static const char *const statement_texts[STATEMENT_COUNT] = {
     [STATEMENT_GET] = "SELECT key, first, last, expires, passed, refused FROM entry WHERE kind = ?1 AND key = ?2",
@@ -32,37 +31,46 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
                            "ON CONFLICT (key) DO UPDATE SET width = ?3, newest = ?4, slots = ?5, expires = ?6",
     [STATEMENT_REMOVE_RATE] = "DELETE FROM rate WHERE key = ?2",
     [STATEMENT_WALK_RATES] = "SELECT key, width, newest, slots, expires FROM rate WHERE key >= ?2 ORDER BY key",
-    [STATEMENT_SWEEP] = "DELETE FROM entry WHERE (kind, key) IN (SELECT kind, key FROM entry WHERE expires <= ?1 ORDER BY expires LIMIT ?2)",
-    [STATEMENT_SWEEP_RATES] = "DELETE FROM rate WHERE key IN (SELECT key FROM rate WHERE expires <= ?1 ORDER BY expires LIMIT ?2)",
+    [STATEMENT_SWEEP] =
+        "DELETE FROM entry WHERE (kind, key) IN (SELECT kind, key FROM entry WHERE expires <= ?1 ORDER BY expires LIMIT ?2)",
+    [STATEMENT_SWEEP_RATES] =
+        "DELETE FROM rate WHERE key IN (SELECT key FROM rate WHERE expires <= ?1 ORDER BY expires LIMIT ?2)",
     [STATEMENT_BEGIN] = "BEGIN",
     [STATEMENT_BEGIN_IMMEDIATE] = "BEGIN IMMEDIATE",
     [STATEMENT_COMMIT] = "COMMIT",
     [STATEMENT_ROLLBACK] = "ROLLBACK",
 };
 
+/* How the views show keys and times. */
+#define KEY "replace(CAST(key AS TEXT), char(10), ' ') AS key"
+#define TIME(column) "datetime(" column " / 1000, 'unixepoch')"
+
 /* Step n leads from version n to n + 1. Never change a step: add one. */
 static const char *const steps[DATABASE_VERSION] = {
-    "CREATE TABLE entry (kind INTEGER NOT NULL, key BLOB NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, expires INTEGER NOT NULL, "
-    "passed INTEGER NOT NULL, refused INTEGER NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;"
+    "CREATE TABLE entry (kind INTEGER NOT NULL, key BLOB NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, "
+    "expires INTEGER NOT NULL, passed INTEGER NOT NULL, refused INTEGER NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;"
     "CREATE INDEX entry_expires ON entry (expires);"
     "CREATE TABLE rate (key BLOB NOT NULL PRIMARY KEY, width INTEGER NOT NULL, newest INTEGER NOT NULL, slots BLOB NOT NULL, "
     "expires INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX rate_expires ON rate (expires);",
 
-    "CREATE VIEW greylist AS SELECT replace(CAST(key AS TEXT), char(10), ' ') AS key, datetime(first / 1000, 'unixepoch') AS first_seen, "
-    "datetime(last / 1000, 'unixepoch') AS last_seen, datetime(expires / 1000, 'unixepoch') AS expires, passed FROM entry WHERE kind = 0;"
-    "CREATE VIEW client AS SELECT replace(CAST(key AS TEXT), char(10), ' ') AS key, datetime(last / 1000, 'unixepoch') AS last_seen, "
-    "datetime(expires / 1000, 'unixepoch') AS expires, passed FROM entry WHERE kind = 1;"
-    "CREATE VIEW mark AS SELECT replace(CAST(key AS TEXT), char(10), ' ') AS key, datetime(first / 1000, 'unixepoch') AS first_marked, "
-    "datetime(expires / 1000, 'unixepoch') AS expires FROM entry WHERE kind = 2;"
-    "CREATE VIEW history AS SELECT replace(CAST(key AS TEXT), char(10), ' ') AS key, datetime(first / 1000, 'unixepoch') AS first_seen, "
-    "datetime(last / 1000, 'unixepoch') AS last_seen, passed, refused FROM entry WHERE kind = 3;"
-    "CREATE VIEW ruling AS SELECT replace(CAST(key AS TEXT), char(10), ' ') AS key, iif(passed, 'allow', 'deny') AS ruling, "
-    "datetime(first / 1000, 'unixepoch') AS since FROM entry WHERE kind = 5;",
+    "CREATE VIEW greylist AS SELECT " KEY ", " TIME("first") " AS first_seen, " TIME("last") " AS last_seen, "
+    TIME("expires") " AS expires, passed FROM entry WHERE kind = 0;"
+    "CREATE VIEW client AS SELECT " KEY ", " TIME("last") " AS last_seen, " TIME("expires") " AS expires, passed "
+    "FROM entry WHERE kind = 1;"
+    "CREATE VIEW mark AS SELECT " KEY ", " TIME("first") " AS first_marked, " TIME("expires") " AS expires "
+    "FROM entry WHERE kind = 2;"
+    "CREATE VIEW history AS SELECT " KEY ", " TIME("first") " AS first_seen, " TIME("last") " AS last_seen, passed, refused "
+    "FROM entry WHERE kind = 3;"
+    "CREATE VIEW ruling AS SELECT " KEY ", iif(passed, 'allow', 'deny') AS ruling, " TIME("first") " AS since "
+    "FROM entry WHERE kind = 5;",
 };
 
-/* --- statements
- * ---------------------------------------------------------------------------------------------------------------- */
+static const char settings[] =
+    "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; "
+    "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864";
+
+/* --- statements ------------------------------------------------------------------------------------------------------------- */
 
 static struct database *database_of(struct rows *r)
 {
@@ -126,8 +134,7 @@ static bool rate_at(sqlite3_stmt *s, struct rate *rate)
     return true;
 }
 
-/* --- rows
- * ---------------------------------------------------------------------------------------------------------------------- */
+/* --- rows ------------------------------------------------------------------------------------------------------------------- */
 
 static enum got get_row(struct rows *r, enum store_table table, struct str key, struct store_row *out)
 {
@@ -190,7 +197,7 @@ static bool has_rulings(struct rows *r)
 {
     struct database *d = database_of(r);
     sqlite3_stmt *s = with_key(d, STATEMENT_RULINGS, STORE_TABLE_RULINGS, STR_NONE);
-    bool some = sqlite3_step(s) != SQLITE_ROW || sqlite3_column_int(s, 0) != 0; /* in doubt: whoever looks meets the failure himself */
+    bool some = sqlite3_step(s) != SQLITE_ROW || sqlite3_column_int(s, 0) != 0; /* in doubt, yes: who looks meets the failure */
     sqlite3_reset(s);
     return some;
 }
@@ -224,8 +231,7 @@ static bool walk(struct rows *r, enum store_table table, struct str prefix, stru
 
 static const struct rows_ops database_rows = {get_row, put_row, get_rate, put_rate, remove_row, has_rulings, walk};
 
-/* --- transactions
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- transactions ----------------------------------------------------------------------------------------------------------- */
 
 static uint64_t mono_ms(void)
 {
@@ -309,8 +315,7 @@ const char *database_error(const struct database *d)
     return sqlite3_errstr(d->failure ? d->failure & 0xff : SQLITE_ERROR);
 }
 
-/* --- opening
- * ------------------------------------------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------------------------------------- */
 
 static bool execute(struct database *d, const char *text)
 {
@@ -403,9 +408,7 @@ bool database_open(struct database *d, const char **error)
         sqlite3_busy_handler(d->db, busy, d);
         sqlite3_db_config(d->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
         sqlite3_db_config(d->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-        good = execute(d, "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; "
-                          "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864") &&
-               set_wal(d) && query_number(d, "PRAGMA user_version", &version);
+        good = execute(d, settings) && set_wal(d) && query_number(d, "PRAGMA user_version", &version);
     }
     *error = NULL;
     if (good && version > DATABASE_VERSION) {

@@ -33,10 +33,15 @@ struct database { /* {0} and a path: closed */
     int failure;               /* of SQLite: why the last thing failed; SQLITE_OK: nothing did */
     uint64_t busy_since_ms;    /* mono; while waiting for a lock */
 };
-enum { DATABASE_BUSY_MS = 1000, /* how long a lock that another process holds is waited for */  DATABASE_SWEEP_ROWS = 100 };
-#define DATABASE_SWEEP_GRACE_MS ((uint64_t)3600 * 1000) /* garbage is kept this long, so that a clock set back finds what it left */
+enum {
+    DATABASE_BUSY_MS = 1000, /* how long a lock that another process holds is waited for */
+    DATABASE_SWEEP_ROWS = 100
+};
+/* Garbage is kept this long, so that a clock set back finds what it left. */
+#define DATABASE_SWEEP_GRACE_MS ((uint64_t)3600 * 1000)
 
-bool database_open(struct database *d, const char **error); /* makes the file and its tables, or brings an older schema up to date */
+/* Makes the file and its tables, or brings an older schema up to date. */
+bool database_open(struct database *d, const char **error);
 void database_close(struct database *d);                    /* also when it is not open */
 /* touch: takes the write lock at once, waiting for who has it. What fails leaves no transaction open. */
 bool database_begin(struct database *d, bool touch);

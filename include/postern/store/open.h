@@ -20,7 +20,8 @@ enum { STORE_SQLITE, STORE_MEMORY, STORE_REDIS }; /* settings.store */
  * and no store-path is set, the file is STORE_DEFAULT_PATH when its directory is there and can be written; else the store is
  * in memory, and a line of the log says so. */
 struct store *store_open(struct loop *l, struct network *n, const struct settings *s, char **error);
-bool store_settings_good(const struct settings *s, char **error); /* what store_open() would complain of; opens nothing, `postern check` */
+/* What store_open() would complain of, without opening anything: for `postern check`. */
+bool store_settings_good(const struct settings *s, char **error);
 
 /* The file at path (copied), made when it is not there. Needs a real loop. Freeing it waits (at most 5 s) for what was
  * recorded to be written. */

@@ -18,33 +18,45 @@
 #include "postern/net/loop.h"
 
 enum store_kind {
-    STORE_MARK,     /* key; TOUCH sets it until now + ttl_ms, PEEK reads: result.found */
-    STORE_GREYLIST, /* key; TOUCH inserts when absent (lives ttl_ms: the retry window; touching again does not make it longer) and notes last_seen.
-                       With `client` also looks at the known client; with `rulings` at what was allowed or denied. All in one operation */
-    STORE_PASSED,   /* key (a greylist key): the recipient was accepted by the backend: known from now on, until now + ttl_ms at least; one more
-                       pass for it, and for `client` when that is given. PEEK reads both */
-    STORE_RATE,     /* key; TOUCH adds `amount`; result.count: sum over the sliding window_ms (see STORE_RATE_SLOTS) */
-    STORE_HISTORY,  /* key; TOUCH adds `amount` to passed and `refused` to refused, and renews the life; result.row */
-    /* administration; `table` says of what */
+    /* key; TOUCH sets it until now + ttl_ms, PEEK reads: result.found */
+    STORE_MARK,
+    /* key; TOUCH inserts when absent (it lives ttl_ms, the retry window; touching again does not make that longer) and notes
+     * last_seen. With `client` also looks at the known client, with `rulings` at what was allowed or denied */
+    STORE_GREYLIST,
+    /* key (a greylist key): the recipient was accepted by the backend: known from now on, until now + ttl_ms at least; one more
+     * pass for it, and for `client` when that is given. PEEK reads both */
+    STORE_PASSED,
+    /* key; TOUCH adds `amount`; result.count: sum over the sliding window_ms (see STORE_RATE_SLOTS) */
+    STORE_RATE,
+    /* key; TOUCH adds `amount` to passed and `refused` to refused, and renews the life; result.row */
+    STORE_HISTORY,
+    /* --- administration; `table` says of what --- */
     STORE_SHOW,       /* key: result.found, result.row; expired rows are shown as not found */
     STORE_LIST,       /* rows whose key begins with `key`, at most `limit`, from `cursor` on: result.entries, result.cursor */
     STORE_STATS,      /* as LIST, but only counts: result.stats; the caller goes on with the cursor and adds up */
     STORE_FORGET,     /* TOUCH: removes the row of exactly this key: result.found */
-    STORE_FORGET_ALL, /* TOUCH: as LIST, and what would be listed is removed, expired rows too: result.count; go on with the cursor */
+    STORE_FORGET_ALL, /* TOUCH: as LIST, but removes, expired rows too: result.count; go on with the cursor */
     STORE_ALLOW,      /* TOUCH: key is allowed from now on, for ttl_ms (0: for ever); table is not looked at */
     STORE_DENY        /* TOUCH: key is denied likewise; the later of the two holds */
 };
 enum store_mode { STORE_PEEK, STORE_TOUCH };
 enum store_table { /* what a row belongs to */
-    STORE_TABLE_GREYLIST, STORE_TABLE_CLIENTS, STORE_TABLE_MARKS, STORE_TABLE_HISTORY, STORE_TABLE_RATES, STORE_TABLE_RULINGS, STORE_TABLE_COUNT
+    STORE_TABLE_GREYLIST,
+    STORE_TABLE_CLIENTS,
+    STORE_TABLE_MARKS,
+    STORE_TABLE_HISTORY,
+    STORE_TABLE_RATES,
+    STORE_TABLE_RULINGS,
+    STORE_TABLE_COUNT
 };
 enum store_ruling { STORE_NO_RULING, STORE_ALLOWED, STORE_DENIED };
 
 enum {
-    STORE_KEY_MAX = 512,     /* octets of a key; callers hash what is longer */
-    STORE_RULINGS_MAX = 64,  /* keys of rulings in one operation */
-    STORE_PAGE_MAX = 500,    /* rows in one page */
-    STORE_RATE_SLOTS = 17    /* a rate's window is 16 slots and the one that runs: what is counted is forgotten after the window, at most 1/16 late */
+    STORE_KEY_MAX = 512,    /* octets of a key; callers hash what is longer */
+    STORE_RULINGS_MAX = 64, /* keys of rulings in one operation */
+    STORE_PAGE_MAX = 500,   /* rows in one page */
+    /* A rate's window is 16 slots and the one that runs: what is counted is forgotten after the window, at most 1/16 late. */
+    STORE_RATE_SLOTS = 17
 };
 #define STORE_FOREVER ((uint64_t)9007199254740991) /* 2^53 - 1: the last time there is, and exact in every store */
 
@@ -55,7 +67,7 @@ struct store_operation {
     uint64_t now_ms;      /* wall clock */
     uint64_t ttl_ms;      /* how long what is written lives */
     /* GREYLIST, PASSED */
-    struct str client;           /* key of the client (who is asking, and the domain) whose passes are counted; STR_NONE: not asked */
+    struct str client;           /* key of the client (who is asking, and the domain) whose passes count; STR_NONE: none */
     uint64_t passes_known;       /* passes after which the client is known; 0: never */
     const struct str *rulings;   /* GREYLIST: keys of rulings, most specific first: the first that is there holds */
     size_t ruling_count;
@@ -106,7 +118,8 @@ struct store_request;
 typedef void (*store_done)(void *context, const struct store_result *result);
 
 struct store_ops { /* one implementation */
-    struct store_request *(*start)(struct store *s, const struct store_operation *op, store_done done, void *context); /* op is copied */
+    /* op is copied */
+    struct store_request *(*start)(struct store *s, const struct store_operation *op, store_done done, void *context);
     void (*cancel)(struct store *s, struct store_request *request);
     void (*destroy)(struct store *s);
 };
@@ -126,7 +139,8 @@ static inline void store_free(struct store **s)
 }
 /* Fire and forget: marks and passes that the session records after the verdict. Failures are counted and logged. */
 void store_record(struct store *s, const struct store_operation *op);
-void store_failed(struct store *s, const char *error); /* counts a failure, and logs one a minute; for views and implementations */
+/* Counts a failure, and logs one a minute; for views and implementations. */
+void store_failed(struct store *s, const char *error);
 /* A store of which every operation fails with `error` after delay_ms, or, with error NULL, finds nothing after delay_ms
  * (simulation). */
 struct store *store_failing(struct loop *l, const char *error, uint64_t delay_ms);

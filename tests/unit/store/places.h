@@ -143,29 +143,27 @@ static inline bool redis_answers(const char *path)
     char reply[16] = "";
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     memcpy(to.sun_path, path, strlen(path) + 1); /* ours: short */
-    bool good = connect(fd, (struct sockaddr *)&to, sizeof to) == 0 && write(fd, "PING\r\n", 6) == 6 && read(fd, reply, sizeof reply - 1) > 0;
+    bool good = connect(fd, (struct sockaddr *)&to, sizeof to) == 0 && write(fd, "PING\r\n", 6) == 6 &&
+                read(fd, reply, sizeof reply - 1) > 0;
     close(fd);
     return good && (strncmp(reply, "+PONG", 5) == 0 || strncmp(reply, "-NOAUTH", 7) == 0);
 }
 
-/* On a Unix socket, without a port, nothing kept. acl: a line for user and rights, or NULL. */
-static inline void redis_run(const char *acl)
+/* On a Unix socket, without a port; keeps nothing. */
+static inline void redis_run(void)
 {
-    char socket_path[128], acl_file[128];
-    cr_assert_eq(access(REDIS_SERVER, X_OK), 0, "%s is missing: install the packages for tests (deploy/install-deps.sh test)", REDIS_SERVER);
+    char socket_path[128];
+    cr_assert_eq(access(REDIS_SERVER, X_OK), 0, "%s is missing: install the packages for tests (deploy/install-deps.sh test)",
+                 REDIS_SERVER);
     file_in("redis.sock", socket_path);
-    file_in("users.acl", acl_file);
     unlink(socket_path);
-    int fd = open(acl_file, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
-    cr_assert(fd >= 0 && (!acl || write(fd, acl, strlen(acl)) == (ssize_t)strlen(acl)));
-    close(fd);
     redis_pid = fork();
     if (redis_pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         int null = open("/dev/null", O_RDWR);
         dup2(null, 0), dup2(null, 1), dup2(null, 2);
-        execl(REDIS_SERVER, REDIS_SERVER, "--port", "0", "--unixsocket", socket_path, "--save", "", "--appendonly", "no", "--dir", directory,
-              acl ? "--aclfile" : "--loglevel", acl ? acl_file : "warning", (char *)NULL);
+        execl(REDIS_SERVER, REDIS_SERVER, "--port", "0", "--unixsocket", socket_path, "--save", "", "--appendonly", "no", "--dir",
+              directory, (char *)NULL);
         _exit(127);
     }
     for (int i = 0; i < 500 && !redis_answers(socket_path); i++)
@@ -190,8 +188,11 @@ static inline void redis_end(void)
 static inline struct store *redis_open(struct network *n, const char *user, const char *password, uint64_t deadline_ms)
 {
     char path[128], *error = NULL;
-    struct redis_settings settings = {.address = str_of(file_in("redis.sock", path)), .user = str_of(user), .password = str_of(password),
-                                      .prefix = STR("te*st:"), .deadline_ms = deadline_ms};
+    struct redis_settings settings = {.address = str_of(file_in("redis.sock", path)),
+                                      .user = str_of(user),
+                                      .password = str_of(password),
+                                      .prefix = STR("te*st:"),
+                                      .deadline_ms = deadline_ms};
     struct store *s = store_redis(loop, n, &settings, &error);
     cr_assert_not_null(s, "%s", error);
     return s;

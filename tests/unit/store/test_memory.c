@@ -36,7 +36,8 @@ static void take(void *context, const struct store_result *result)
     a->times++;
 }
 
-static struct store_result ask(struct store *s, enum store_kind kind, enum store_mode mode, const char *key, uint64_t now, uint64_t ttl)
+static struct store_result ask(struct store *s, enum store_kind kind, enum store_mode mode, const char *key, uint64_t now,
+                               uint64_t ttl)
 {
     struct answer a = {0};
     struct store_operation op = {.kind = kind, .mode = mode, .key = str_of(key), .now_ms = now, .ttl_ms = ttl};
@@ -162,4 +163,29 @@ Test(memory, key_is_copied, .init = open_store, .fini = close_store)
     free(key);
     loop_settle(loop);
     cr_assert(ask(store, STORE_MARK, STORE_PEEK, "key", 2, 0).found);
+}
+
+/* Strangers that never come back do not push out who is known, whoever came first. */
+Test(memory, a_flood_of_strangers_leaves_the_known, .init = open_store, .fini = close_store)
+{
+    char key[32];
+
+    for (int i = 0; i < 100; i++) {
+        snprintf(key, sizeof key, "good%d", i);
+        ask(store, STORE_GREYLIST, STORE_TOUCH, key, 1, 100000);
+        ask(store, STORE_PASSED, STORE_TOUCH, key, 2, 1000000);
+    }
+    for (int i = 0; i < 200000; i++) {
+        struct store_operation op = {
+            .kind = i % 3 ? STORE_GREYLIST : STORE_RATE, .mode = STORE_TOUCH, .now_ms = 10, .ttl_ms = 1000, .window_ms = 100};
+        op.key = (struct str){key, (size_t)snprintf(key, sizeof key, "junk%d", i)};
+        store_record(store, &op);
+        if (i % 1000 == 0)
+            loop_settle(loop);
+    }
+    loop_settle(loop);
+    for (int i = 0; i < 100; i++) {
+        snprintf(key, sizeof key, "good%d", i);
+        cr_assert(ask(store, STORE_GREYLIST, STORE_PEEK, key, 20, 0).known, "%s", key);
+    }
 }

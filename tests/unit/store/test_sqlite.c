@@ -26,7 +26,8 @@ static void end(void)
 
 static struct store_operation operation(enum store_kind kind, enum store_mode mode, const char *key, uint64_t now)
 {
-    return (struct store_operation){.kind = kind, .mode = mode, .key = str_of(key), .now_ms = now, .ttl_ms = 1000000, .window_ms = 1600, .amount = 1};
+    return (struct store_operation){
+        .kind = kind, .mode = mode, .key = str_of(key), .now_ms = now, .ttl_ms = 1000000, .window_ms = 1600, .amount = 1};
 }
 
 static struct store_result touch(struct store *s, const char *key, uint64_t now)
@@ -68,8 +69,7 @@ static void forget_files(void)
         unlink(file_in(names[i], name));
 }
 
-/* --- what stays
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- what stays ------------------------------------------------------------------------------------------------------------- */
 
 Test(sqlite, what_was_written_is_there_next_time, .init = begin, .fini = end)
 {
@@ -167,8 +167,7 @@ Test(sqlite, several_processes_on_one_file, .init = begin, .fini = end)
     store_free(&s);
 }
 
-/* --- schema
- * -------------------------------------------------------------------------------------------------------------------- */
+/* --- schema ----------------------------------------------------------------------------------------------------------------- */
 
 static void execute(const char *text)
 {
@@ -190,7 +189,9 @@ Test(sqlite, an_older_schema_is_brought_up_to_date, .init = begin, .fini = end)
     struct store_result r = touch(s, "old", 100);
     cr_assert(!r.error && r.found && r.known && r.first_seen_ms == 50 && r.row.passed == 3, "%s", r.error);
     store_free(&s);
-    execute("SELECT key, first_seen, passed FROM greylist; SELECT * FROM client; SELECT * FROM mark; SELECT * FROM history; SELECT * FROM ruling");
+    execute(
+        "SELECT key, first_seen, passed FROM greylist; SELECT * FROM client; SELECT * FROM mark; "
+            "SELECT * FROM history; SELECT * FROM ruling");
 }
 
 Test(sqlite, a_newer_schema_and_other_databases_are_left_alone, .init = begin, .fini = end)
@@ -211,8 +212,7 @@ Test(sqlite, a_newer_schema_and_other_databases_are_left_alone, .init = begin, .
     }
 }
 
-/* --- damaged files
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- damaged files ---------------------------------------------------------------------------------------------------------- */
 
 /* Opens what is there, does a bit of everything, and is content with any answers as long as there are some. */
 static int use_damaged(void)
@@ -224,7 +224,8 @@ static int use_damaged(void)
         snprintf(key, sizeof key, "key %d", i * 13);
         errors += touch(s, key, 200).error != NULL;
     }
-    static const enum store_kind kinds[] = {STORE_PASSED, STORE_RATE, STORE_HISTORY, STORE_MARK, STORE_LIST, STORE_STATS, STORE_FORGET_ALL};
+    static const enum store_kind kinds[] = {STORE_PASSED, STORE_RATE,  STORE_HISTORY,   STORE_MARK,
+                                            STORE_LIST,   STORE_STATS, STORE_FORGET_ALL};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         struct store_operation op = operation(kinds[i], STORE_TOUCH, "key", 200);
         op.limit = STORE_PAGE_MAX;
@@ -327,8 +328,7 @@ Test(sqlite, a_directory_that_is_not_there, .init = begin, .fini = end)
     store_free(&s);
 }
 
-/* --- a disk that takes no more
- * ----------------------------------------------------------------------------------------------------- */
+/* --- a disk that takes no more ---------------------------------------------------------------------------------------------- */
 
 Test(sqlite, failed_writes_are_errors_and_pass, .init = begin, .fini = end)
 {
@@ -389,8 +389,7 @@ Test(sqlite, a_full_file_fails_only_who_writes, .init = begin, .fini = end)
     database_close(&d);
 }
 
-/* --- waiting
- * ------------------------------------------------------------------------------------------------------------------- */
+/* --- waiting ---------------------------------------------------------------------------------------------------------------- */
 
 Test(sqlite, a_locked_file_is_waited_for_and_given_up, .init = begin, .fini = end)
 {
@@ -444,8 +443,7 @@ Test(sqlite, the_queue_is_bounded, .init = begin, .fini = end)
     store_free(&s);
 }
 
-/* --- sweeping
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- sweeping --------------------------------------------------------------------------------------------------------------- */
 
 Test(sqlite, what_expired_long_ago_is_swept_in_small_steps, .init = begin, .fini = end)
 {

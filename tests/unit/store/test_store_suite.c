@@ -13,7 +13,7 @@ static void begin(void)
     loop = loop_new();
     network = network_real(loop);
     directory_make();
-    redis_run(NULL);
+    redis_run();
 }
 
 static void end(void)
@@ -34,16 +34,16 @@ static struct store *open_kind(int kind)
     }
 }
 
-#define TOUCH(k, name, now, ttl, ...) \
-    (&(struct store_operation){.kind = STORE_##k, .mode = STORE_TOUCH, .key = str_of(name), .now_ms = now, .ttl_ms = ttl, __VA_ARGS__})
+#define TOUCH(k, name, now, ttl, ...)                                                                                            \
+    (&(struct store_operation){                                                                                                  \
+        .kind = STORE_##k, .mode = STORE_TOUCH, .key = str_of(name), .now_ms = now, .ttl_ms = ttl, __VA_ARGS__})
 #define PEEK(k, name, now, ...) \
     (&(struct store_operation){.kind = STORE_##k, .mode = STORE_PEEK, .key = str_of(name), .now_ms = now, __VA_ARGS__})
 #define EACH_STORE(s, kind) \
     for (int kind = 0; kind < KINDS; kind++) \
         for (struct store *s = open_kind(kind); s; store_free(&s))
 
-/* --- what each kind means
- * ------------------------------------------------------------------------------------------------------ */
+/* --- what each kind means --------------------------------------------------------------------------------------------------- */
 
 Test(suite, marks, .init = begin, .fini = end)
 {
@@ -65,16 +65,19 @@ Test(suite, greylist, .init = begin, .fini = end)
 {
     EACH_STORE (s, kind) {
         struct store_result r = ask(s, TOUCH(GREYLIST, "k", 100, 50));
-        cr_assert(!r.found && !r.known && r.first_seen_ms == 100 && r.row.last_ms == 100 && r.row.expires_ms == 150, "%s", names[kind]);
+        cr_assert(!r.found && !r.known && r.first_seen_ms == 100 && r.row.last_ms == 100 && r.row.expires_ms == 150, "%s",
+                  names[kind]);
         r = ask(s, TOUCH(GREYLIST, "k", 130, 50));
-        cr_assert(r.found && !r.known && r.first_seen_ms == 100 && r.row.last_ms == 130 && r.row.expires_ms == 150, "%s", names[kind]);
+        cr_assert(r.found && !r.known && r.first_seen_ms == 100 && r.row.last_ms == 130 && r.row.expires_ms == 150, "%s",
+                  names[kind]);
         r = ask(s, PEEK(GREYLIST, "k", 149));
         cr_assert(r.found && r.row.last_ms == 130, "%s", names[kind]);
         r = ask(s, TOUCH(GREYLIST, "k", 150, 50));
         cr_assert(!r.found && r.first_seen_ms == 150, "%s: the retry window is over, it begins anew", names[kind]);
         ask(s, TOUCH(PASSED, "k", 160, 1000));
         r = ask(s, TOUCH(GREYLIST, "k", 1159, 50));
-        cr_assert(r.found && r.known && r.row.passed == 1 && r.first_seen_ms == 150 && r.row.expires_ms == 1160, "%s", names[kind]);
+        cr_assert(r.found && r.known && r.row.passed == 1 && r.first_seen_ms == 150 && r.row.expires_ms == 1160, "%s",
+                  names[kind]);
         ask(s, TOUCH(PASSED, "k", 1159, 1000));
         r = ask(s, PEEK(GREYLIST, "k", 2158));
         cr_assert(r.known && r.row.passed == 2, "%s: renewed by use", names[kind]);
@@ -138,7 +141,8 @@ Test(suite, history, .init = begin, .fini = end)
         cr_assert_eq(ask(s, PEEK(HISTORY, "k", 90)).row.passed, 0, "%s", names[kind]);
         ask(s, TOUCH(HISTORY, "k", 100, 50, .amount = 1));
         struct store_result r = ask(s, TOUCH(HISTORY, "k", 140, 50, .amount = 2, .refused = 5));
-        cr_assert(r.found && r.row.passed == 3 && r.row.refused == 5 && r.first_seen_ms == 100 && r.row.last_ms == 140, "%s", names[kind]);
+        cr_assert(r.found && r.row.passed == 3 && r.row.refused == 5 && r.first_seen_ms == 100 && r.row.last_ms == 140, "%s",
+                  names[kind]);
         r = ask(s, PEEK(HISTORY, "k", 189));
         cr_assert(r.found && r.row.passed == 3 && r.row.refused == 5, "%s", names[kind]);
         r = ask(s, PEEK(HISTORY, "k", 190));
@@ -153,34 +157,53 @@ Test(suite, rates, .init = begin, .fini = end)
         cr_assert_eq(ask(s, PEEK(RATE, "k", t, .window_ms = hour)).count, 0, "%s", names[kind]);
         cr_assert_eq(ask(s, TOUCH(RATE, "k", t, 0, .window_ms = hour, .amount = 3)).count, 3, "%s", names[kind]);
         cr_assert_eq(ask(s, TOUCH(RATE, "k", t + hour / 2, 0, .window_ms = hour, .amount = 4)).count, 7, "%s", names[kind]);
-        cr_assert_eq(ask(s, PEEK(RATE, "k", t + hour - 1, .window_ms = hour)).count, 7, "%s: the whole window counts", names[kind]);
-        cr_assert_eq(ask(s, PEEK(RATE, "k", t + hour + hour / 16 + 1, .window_ms = hour)).count, 4, "%s: at most 1/16 late", names[kind]);
+        cr_assert_eq(ask(s, PEEK(RATE, "k", t + hour - 1, .window_ms = hour)).count, 7, "%s: the whole window counts",
+                     names[kind]);
+        cr_assert_eq(ask(s, PEEK(RATE, "k", t + hour + hour / 16 + 1, .window_ms = hour)).count, 4, "%s: at most 1/16 late",
+                     names[kind]);
         cr_assert_eq(ask(s, PEEK(RATE, "k", t + 2 * hour, .window_ms = hour)).count, 0, "%s", names[kind]);
-        cr_assert_eq(ask(s, PEEK(RATE, "k", t + hour - 1, .window_ms = hour)).count, 7, "%s: a peek forgets nothing", names[kind]);
-        cr_assert_eq(ask(s, PEEK(RATE, "k", t, .window_ms = hour / 2)).count, 0, "%s: another window is another rate", names[kind]);
+        cr_assert_eq(ask(s, PEEK(RATE, "k", t + hour - 1, .window_ms = hour)).count, 7, "%s: a peek forgets nothing",
+                     names[kind]);
+        cr_assert_eq(ask(s, PEEK(RATE, "k", t, .window_ms = hour / 2)).count, 0, "%s: another window is another rate",
+                     names[kind]);
         cr_assert_eq(ask(s, TOUCH(RATE, "k", t + 10 * hour, 0, .window_ms = hour, .amount = 1)).count, 1, "%s", names[kind]);
-        cr_assert_eq(ask(s, TOUCH(RATE, "k", t, 0, .window_ms = hour, .amount = 1)).count, 1, "%s: a clock far behind adds nothing", names[kind]);
-        cr_assert_eq(ask(s, TOUCH(RATE, "tiny", 5, 0, .window_ms = 0, .amount = UINT64_MAX)).count, UINT32_MAX, "%s", names[kind]);
+        cr_assert_eq(ask(s, TOUCH(RATE, "k", t, 0, .window_ms = hour, .amount = 1)).count, 1,
+                     "%s: a clock far behind adds nothing", names[kind]);
+        cr_assert_eq(ask(s, TOUCH(RATE, "tiny", 5, 0, .window_ms = 0, .amount = UINT64_MAX)).count, UINT32_MAX, "%s",
+                     names[kind]);
         cr_assert_eq(ask(s, TOUCH(RATE, "vast", t, 0, .window_ms = UINT64_MAX, .amount = 2)).count, 2, "%s", names[kind]);
-        cr_assert_eq(ask(s, TOUCH(RATE, "late", UINT64_MAX, 0, .window_ms = UINT64_MAX, .amount = 2)).count, 2, "%s", names[kind]);
+        cr_assert_eq(ask(s, TOUCH(RATE, "late", UINT64_MAX, 0, .window_ms = UINT64_MAX, .amount = 2)).count, 2, "%s",
+                     names[kind]);
     }
 }
 
-/* --- keys and requests
- * --------------------------------------------------------------------------------------------------------- */
+/* --- keys and requests ------------------------------------------------------------------------------------------------------ */
 
 Test(suite, keys_are_any_bytes, .init = begin, .fini = end)
 {
     char longest[STORE_KEY_MAX];
     memset(longest, '\xff', sizeof longest);
     const struct str keys[] = {
-        STR("a\0b"), STR("a\0c"), STR("a"), STR("\r\n*3\r\n$3\r\nDEL\r\n"), STR("'; DROP TABLE entry; --"), STR("\"quoted\" \\ back"), STR("*?[a-z]"),
-        STR("\xc3\xa4"), STR("\xff\xfe"), STR(" "), STR("%s%n"), {longest, sizeof longest}, {longest, sizeof longest - 1}, STR(""),
+        STR("a\0b"),
+        STR("a\0c"),
+        STR("a"),
+        STR("\r\n*3\r\n$3\r\nDEL\r\n"),
+        STR("'; DROP TABLE entry; --"),
+        STR("\"quoted\" \\ back"),
+        STR("*?[a-z]"),
+        STR("\xc3\xa4"),
+        STR("\xff\xfe"),
+        STR(" "),
+        STR("%s%n"),
+        {longest, sizeof longest},
+        {longest, sizeof longest - 1},
+        STR(""),
     };
     const size_t n = sizeof keys / sizeof keys[0];
     EACH_STORE (s, kind) {
         for (size_t i = 0; i < n; i++) {
-            struct store_operation op = {.kind = STORE_HISTORY, .mode = STORE_TOUCH, .key = keys[i], .now_ms = 1, .ttl_ms = 100, .amount = i + 1};
+            struct store_operation op = {
+                .kind = STORE_HISTORY, .mode = STORE_TOUCH, .key = keys[i], .now_ms = 1, .ttl_ms = 100, .amount = i + 1};
             cr_assert(!ask(s, &op).found, "%s: key %zu", names[kind], i);
         }
         for (size_t i = 0; i < n; i++) {
@@ -198,8 +221,14 @@ Test(suite, operations_are_copied_and_answers_come_in_order, .init = begin, .fin
         struct answer *answers = xcalloc(100, sizeof *answers);
         ask(s, TOUCH(DENY, "ruling", 1, 0));
         for (int i = 0; i < 100; i++) {
-            struct store_operation op = {.kind = i % 2 ? STORE_PASSED : STORE_GREYLIST, .mode = STORE_TOUCH, .key = {key, 3}, .now_ms = 5,
-                                         .ttl_ms = 1000, .client = {client, 6}, .rulings = rulings, .ruling_count = 1};
+            struct store_operation op = {.kind = i % 2 ? STORE_PASSED : STORE_GREYLIST,
+                                         .mode = STORE_TOUCH,
+                                         .key = {key, 3},
+                                         .now_ms = 5,
+                                         .ttl_ms = 1000,
+                                         .client = {client, 6},
+                                         .rulings = rulings,
+                                         .ruling_count = 1};
             s->ops->start(s, &op, take_answer, &answers[i]);
         }
         memset(key, 'x', 3), memset(client, 'x', 6), memset(ruling, 'x', 6);
@@ -243,8 +272,7 @@ Test(suite, who_cancels_is_never_told, .init = begin, .fini = end)
     }
 }
 
-/* --- administration
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- administration --------------------------------------------------------------------------------------------------------- */
 
 static void fill(struct store *s, int count)
 {
@@ -314,8 +342,8 @@ Test(suite, lists_statistics_and_forgetting, .init = begin, .fini = end)
 
         struct store_stats stats = {0};
         all_pages(s, *PEEK(STATS, "", 500, .table = STORE_TABLE_GREYLIST, .limit = 10), NULL, &stats);
-        cr_assert(stats.rows == 2 * ROWS && stats.expired == ROWS - live && stats.passed == ROWS, "%s: %lu rows, %lu expired, %lu passed",
-                  names[kind], stats.rows, stats.expired, stats.passed);
+        cr_assert(stats.rows == 2 * ROWS && stats.expired == ROWS - live && stats.passed == ROWS,
+                  "%s: %lu rows, %lu expired, %lu passed", names[kind], stats.rows, stats.expired, stats.passed);
         stats = (struct store_stats){0};
         all_pages(s, *PEEK(STATS, "", 500, .table = STORE_TABLE_RATES, .limit = 10), NULL, &stats);
         cr_assert(stats.rows == 1 && stats.expired == 0 && stats.passed == 1, "%s", names[kind]);
@@ -324,7 +352,8 @@ Test(suite, lists_statistics_and_forgetting, .init = begin, .fini = end)
         cr_assert(r.found && r.row.passed == 7, "%s", names[kind]);
         cr_assert(!ask(s, PEEK(SHOW, "192.0.2.0/24\n0", 500, .table = STORE_TABLE_GREYLIST)).found, "%s: expired", names[kind]);
         cr_assert(ask(s, PEEK(FORGET, "192.0.2.0/24\n5", 500, .table = STORE_TABLE_RATES)).found, "%s", names[kind]);
-        cr_assert(ask(s, TOUCH(FORGET, "192.0.2.0/24\n5", 500, 0, .table = STORE_TABLE_RATES)).found, "%s: a peek forgets nothing", names[kind]);
+        cr_assert(ask(s, TOUCH(FORGET, "192.0.2.0/24\n5", 500, 0, .table = STORE_TABLE_RATES)).found,
+                  "%s: a peek forgets nothing", names[kind]);
         cr_assert(!ask(s, PEEK(SHOW, "192.0.2.0/24\n5", 500, .table = STORE_TABLE_RATES)).found, "%s", names[kind]);
 
         struct store_operation *forget = TOUCH(FORGET_ALL, "192.0.2*0/24\n", 500, 0, .table = STORE_TABLE_GREYLIST, .limit = 50);
@@ -336,8 +365,7 @@ Test(suite, lists_statistics_and_forgetting, .init = begin, .fini = end)
     }
 }
 
-/* --- two stores on one file, on one server
- * --------------------------------------------------------------------------------------- */
+/* --- two stores on one file, on one server ---------------------------------------------------------------------------------- */
 
 Test(suite, two_proxies_act_as_one, .init = begin, .fini = end)
 {
@@ -350,7 +378,8 @@ Test(suite, two_proxies_act_as_one, .init = begin, .fini = end)
         cr_assert(ask(one, PEEK(GREYLIST, "k", 402)).known, "%s", names[kind]);
         struct answer *a = xcalloc(400, sizeof *a);
         for (int i = 0; i < 400; i++)
-            (i % 2 ? one : two)->ops->start(i % 2 ? one : two, TOUCH(RATE, "sum", 500, 0, .window_ms = 1000, .amount = 1), take_answer, &a[i]);
+            (i % 2 ? one : two)
+                ->ops->start(i % 2 ? one : two, TOUCH(RATE, "sum", 500, 0, .window_ms = 1000, .amount = 1), take_answer, &a[i]);
         for (int i = 0; i < 400; i++) {
             wait_for(&a[i].times, 1);
             cr_assert_null(a[i].result.error, "%s: %s", names[kind], a[i].result.error);
@@ -362,8 +391,7 @@ Test(suite, two_proxies_act_as_one, .init = begin, .fini = end)
     }
 }
 
-/* --- the model
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- the model -------------------------------------------------------------------------------------------------------------- */
 
 enum { MODEL_KEYS = 4, MODEL_EVENTS = 4096 };
 struct model_rate {
@@ -436,7 +464,8 @@ static struct store_result model_answer(const struct store_operation *op)
         r.count = model_rate(op, &r.found);
         return r;
     }
-    struct store_row *row = model_row(op->kind == STORE_SHOW || op->kind == STORE_FORGET ? op->table : tables[op->kind], op->key, now, &r.found);
+    struct store_row *row = model_row(op->kind == STORE_SHOW || op->kind == STORE_FORGET ? op->table : tables[op->kind], op->key,
+                                      now, &r.found);
     struct store_row next = *row;
     if (op->kind == STORE_ALLOW || op->kind == STORE_DENY) {
         next = model_use(row, r.found, op, 0);
@@ -448,7 +477,9 @@ static struct store_result model_answer(const struct store_operation *op)
     } else if (op->kind != STORE_SHOW) {
         next = model_use(row, r.found, op, op->kind == STORE_GREYLIST && r.found ? 0 : now + op->ttl_ms);
     }
-    r.row = op->kind >= STORE_ALLOW || (op->kind < STORE_SHOW && op->mode == STORE_TOUCH) ? next : r.found ? *row : (struct store_row){0};
+    r.row = op->kind >= STORE_ALLOW || (op->kind < STORE_SHOW && op->mode == STORE_TOUCH) ? next
+            : r.found                                                                     ? *row
+                                                                                          : (struct store_row){0};
     if (op->mode == STORE_TOUCH)
         *row = next;
     if (grey && op->client.n) {
@@ -480,21 +511,34 @@ static struct str any_key(void)
 
 static struct store_operation any_operation(uint64_t now, const struct str rulings[2])
 {
-    static const enum store_kind kinds[] = {STORE_MARK, STORE_GREYLIST, STORE_GREYLIST, STORE_GREYLIST, STORE_PASSED, STORE_PASSED, STORE_RATE, STORE_RATE,
-                                            STORE_HISTORY, STORE_HISTORY, STORE_SHOW, STORE_FORGET, STORE_ALLOW, STORE_DENY};
-    static const enum store_table tables[] = {STORE_TABLE_GREYLIST, STORE_TABLE_CLIENTS, STORE_TABLE_MARKS, STORE_TABLE_HISTORY, STORE_TABLE_RULINGS};
-    struct store_operation op = {.kind = kinds[pick(sizeof kinds / sizeof kinds[0])], .mode = pick(3) ? STORE_TOUCH : STORE_PEEK, .key = any_key(),
-                                 .now_ms = now, .ttl_ms = pick(40), .client = pick(3) ? any_key() : STR_NONE, .passes_known = pick(4),
-                                 .rulings = rulings, .ruling_count = pick(3), .amount = pick(5), .refused = pick(3),
-                                 .window_ms = pick(8) ? 64 : 100, .table = tables[pick(5)]};
+    static const enum store_kind kinds[] = {STORE_MARK,   STORE_GREYLIST, STORE_GREYLIST, STORE_GREYLIST, STORE_PASSED,
+                                            STORE_PASSED, STORE_RATE,     STORE_RATE,     STORE_HISTORY,  STORE_HISTORY,
+                                            STORE_SHOW,   STORE_FORGET,   STORE_ALLOW,    STORE_DENY};
+    static const enum store_table tables[] = {STORE_TABLE_GREYLIST, STORE_TABLE_CLIENTS, STORE_TABLE_MARKS, STORE_TABLE_HISTORY,
+                                              STORE_TABLE_RULINGS};
+    struct store_operation op = {.kind = kinds[pick(sizeof kinds / sizeof kinds[0])],
+                                 .mode = pick(3) ? STORE_TOUCH : STORE_PEEK,
+                                 .key = any_key(),
+                                 .now_ms = now,
+                                 .ttl_ms = pick(40),
+                                 .client = pick(3) ? any_key() : STR_NONE,
+                                 .passes_known = pick(4),
+                                 .rulings = rulings,
+                                 .ruling_count = pick(3),
+                                 .amount = pick(5),
+                                 .refused = pick(3),
+                                 .window_ms = pick(8) ? 64 : 100,
+                                 .table = tables[pick(5)]};
     return op;
 }
 
-static void compare(const char *name, int step, const struct store_operation *op, const struct store_result *got, const struct store_result *want)
+static void compare(const char *name, int step, const struct store_operation *op, const struct store_result *got,
+                    const struct store_result *want)
 {
-#define SAME(field) \
-    cr_assert_eq(got->field, want->field, "%s: step %d, operation %d %s: " #field " is %llu, the model says %llu", name, step, op->kind, \
-                 op->mode == STORE_TOUCH ? "touch" : "peek", (unsigned long long)got->field, (unsigned long long)want->field)
+#define SAME(field)                                                                                                              \
+    cr_assert_eq(got->field, want->field, "%s: step %d, operation %d %s: " #field " is %llu, the model says %llu", name, step,   \
+                 op->kind, op->mode == STORE_TOUCH ? "touch" : "peek", (unsigned long long)got->field,                           \
+                 (unsigned long long)want->field)
     cr_assert_null(got->error, "%s: step %d: %s", name, step, got->error);
     SAME(found);
     if (op->kind == STORE_RATE) {
