@@ -211,6 +211,28 @@ void stream_put_iov(struct stream *s, const struct iovec *iov, int n)
     }
 }
 
+ssize_t stream_write_now(struct stream *s, const void *bytes, size_t n)
+{
+    enum flush queue = stream_flush(s);
+    if (queue == FLUSH_FAILED) {
+        return STREAM_FAILED;
+    }
+    if (queue == FLUSH_NOT_YET || s->blocked) {
+        return 0;
+    }
+    struct iovec iov = {(void *)bytes, n};
+    ssize_t taken = s->ops->writev(s, &iov, 1);
+    if (taken < 0) {
+        write_failed(s);
+        return STREAM_FAILED;
+    }
+    if (taken > 0 && s->state == STREAM_CONNECTING) {
+        s->state = STREAM_OPEN;
+    }
+    s->blocked = (size_t)taken < n;
+    return taken;
+}
+
 /* --- told by the kinds of streams --- */
 
 void stream_readable(struct stream *s, bool gone)

@@ -37,6 +37,8 @@ struct stream { /* first member of each kind of stream */
 };
 
 void stream_setup(struct stream *s, struct loop *l, const struct stream_ops *ops, struct task *owner, enum stream_state state);
+/* Past the queue, which goes first: bytes taken (0: none now, stream_writable() will come), or STREAM_FAILED. For what lies over a stream. */
+ssize_t stream_write_now(struct stream *s, const void *bytes, size_t n);
 void stream_notify(struct stream *s);                             /* wakes the owner */
 void stream_set_error(struct stream *s, const char *why);         /* the first reason stays */
 void stream_die(struct stream *s, const char *why);               /* DEAD, queue dropped, owner woken */

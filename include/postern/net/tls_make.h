@@ -1,0 +1,21 @@
+/*
+ * tls_make.h - making certificates: for the simulation, for tests, for a proxy that has none yet.
+ */
+#ifndef POSTERN_NET_TLS_MAKE_H
+#define POSTERN_NET_TLS_MAKE_H
+
+#include "postern/base/str.h"
+
+struct tls_make {
+    const struct str *names; /* subjectAltName: host names ("*.example" too) and addresses; the first is the common name as well */
+    size_t count;
+    uint64_t from_ms, to_ms; /* wall time of validity */
+    bool rsa;                /* RSA 2048 (slow to make) instead of ECDSA P-256 */
+    bool authority;          /* may sign others */
+    struct str issuer_certificate, issuer_key; /* PEM; empty: signed by itself */
+};
+
+/* Appends PEM to *certificate (the certificate alone) and *key. False: the issuer is not readable, or a name is not one. */
+bool tls_make_certificate(const struct tls_make *how, struct buf *certificate, struct buf *key);
+
+#endif

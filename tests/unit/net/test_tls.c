@@ -1,0 +1,800 @@
+/* TLS streams: handshakes and data through every window, both ends' closes, cuts everywhere, strangers who do not speak TLS, real sockets. */
+#include "net/tls_ends.h"
+
+#include "postern/net/network.h"
+
+static struct pem pem;
+static struct tls_context *sc, *cc;
+static struct end client, server;
+
+static void begin(int max_version)
+{
+    l = loop_new_simulated(WALL_MS);
+    pem = make("mx.example");
+    sc = server_of(&pem, 1);
+    cc = client_of((struct tls_client_options){0});
+    SSL_CTX_set_max_proto_version(cc->ssl, max_version);
+}
+
+static void done(void)
+{
+    tls_context_free(&sc);
+    tls_context_free(&cc);
+    pem_free(&pem);
+    loop_free(&l);
+}
+
+static void start(struct memory_pair_options options)
+{
+    ends_start(&client, &server, cc, sc, "mx.example", options);
+}
+
+static const int versions[] = {TLS1_3_VERSION, TLS1_2_VERSION};
+
+Test(tls, a_handshake_data_and_close)
+{
+    for (int v = 0; v < 2; v++) {
+        begin(versions[v]);
+        start((struct memory_pair_options){0});
+        struct tls_info i;
+        cr_assert_eq(stream_state(server.s), STREAM_CONNECTING);
+        cr_assert_not(tls_info(server.s, &i));
+        say(&client, "EHLO client\r\n"); /* before the handshake: kept */
+        cr_assert_eq(stream_flush(client.s), FLUSH_NOT_YET);
+        settle(&client, &server);
+        cr_assert_eq(stream_state(server.s), STREAM_OPEN, "%s", stream_error(server.s));
+        cr_assert_eq(stream_state(client.s), STREAM_OPEN, "%s", stream_error(client.s));
+        cr_assert(got(&server, "EHLO client\r\n"));
+        cr_assert_gt(client.woken, 0);
+        say(&server, "250 ok\r\n");
+        settle(&client, &server);
+        cr_assert(got(&client, "250 ok\r\n"));
+        i = info(&server);
+        cr_assert_str_eq(i.version, v == 0 ? "TLSv1.3" : "TLSv1.2");
+        cr_assert_str_eq(i.cipher, v == 0 ? "TLS_AES_128_GCM_SHA256" : "ECDHE-ECDSA-AES128-GCM-SHA256");
+        cr_assert_str_eq(i.cipher_iana, v == 0 ? "TLS_AES_128_GCM_SHA256" : "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256");
+        cr_assert_eq(i.bits, 128);
+        cr_assert(str_eq(i.server_name, STR("mx.example")));
+        cr_assert_not(i.resumed);
+        cr_assert_eq(i.peer, TLS_PEER_NONE);
+        cr_assert_eq(info(&client).peer, TLS_PEER_UNVERIFIED);
+        cr_assert(str_eq(info(&client).server_name, STR("mx.example")));
+        end_close(&client);
+        loop_settle(l);
+        cr_assert(stream_peer_gone(server.s));
+        take(&server, 100);
+        cr_assert_eq(server.last, STREAM_EOF);
+        cr_assert_not(info(&server).truncated, "close_notify came");
+        end_close(&server);
+        done();
+    }
+}
+
+Test(tls, b_every_window_and_read_limit)
+{
+    static const size_t windows[] = {1, 2, 7, 100, 1000, 16389, 0}, limits[] = {1, 3, 500, 0};
+    for (int v = 0; v < 2; v++) {
+        begin(versions[v]);
+        for (size_t w = 0; w < sizeof windows / sizeof windows[0]; w++) {
+            for (size_t r = 0; r < sizeof limits / sizeof limits[0]; r++) {
+                start((struct memory_pair_options){.window = windows[w], .read_limit = limits[r]});
+                say(&server, "220 mx\r\n");
+                settle(&client, &server);
+                cr_assert(got(&client, "220 mx\r\n"), "window %zu, limit %zu: %s", windows[w], limits[r], stream_error(client.s));
+                say(&client, "QUIT\r\n");
+                settle(&client, &server);
+                cr_assert(got(&server, "QUIT\r\n"));
+                cr_assert_eq(stream_queued(client.s) + stream_queued(server.s), 0);
+                ends_close(&client, &server);
+            }
+        }
+        done();
+    }
+}
+
+static struct buf many(size_t n, unsigned seed)
+{
+    struct buf out = {0};
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 1103515245 + 12345;
+        buf_char(&out, (char)(seed >> 16));
+    }
+    return out;
+}
+
+/* Both ways at once; slices of every size; reads of 1, 1000 and 20000 bytes. */
+Test(tls, c_large_transfers_through_small_windows)
+{
+    static const size_t windows[] = {600, 5000, 16406, 40000}, reads[] = {1, 1000, 20000};
+    struct buf there = many(150000, 1), back = many(120000, 2);
+    for (int v = 0; v < 2; v++) {
+        begin(versions[v]);
+        for (size_t w = 0; w < 4; w++) {
+            size_t at_most = reads[w % 3];
+            struct iovec slices[40];
+            size_t at = 0;
+            int n = 0;
+            start((struct memory_pair_options){.window = windows[w]});
+            for (; at < there.n; n++) {
+                size_t part = n % 5 == 4 ? 0 : (size_t)(1 << n % 20) < there.n - at && n < 39 ? (size_t)(1 << n % 20) : there.n - at;
+                slices[n] = (struct iovec){there.p + at, part};
+                at += part;
+            }
+            settle(&client, &server);
+            stream_put_iov(client.s, slices, n);
+            stream_put(server.s, back.p, back.n);
+            stream_flush(server.s);
+            for (unsigned i = 0; i < 5000 && (server.got.n < there.n || client.got.n < back.n); i++) {
+                take(&client, at_most);
+                take(&server, at_most);
+                loop_settle(l);
+            }
+            cr_assert(str_eq(buf_view(&server.got), buf_view(&there)), "window %zu: %zu came", windows[w], server.got.n);
+            cr_assert(str_eq(buf_view(&client.got), buf_view(&back)), "window %zu: %zu came", windows[w], client.got.n);
+            cr_assert_eq(stream_queued(client.s) + stream_queued(server.s), 0);
+            ends_close(&client, &server);
+        }
+        done();
+    }
+    buf_free(&there);
+    buf_free(&back);
+}
+
+/* What was flushed and not taken is tried at close; a record half sent is not followed by anything that would break it. */
+Test(tls, d_closing_while_blocked)
+{
+    begin(TLS1_3_VERSION);
+    for (size_t window = 1; window < 80; window += 6) {
+        start((struct memory_pair_options){.window = window});
+        settle(&client, &server);
+        say(&server, "421 4.3.2 closing, and so on, and so on\r\n");
+        end_close(&server);
+        for (unsigned i = 0; i < 100 && client.last != STREAM_EOF && client.last != STREAM_FAILED; i++) {
+            take(&client, 100);
+            loop_settle(l);
+        }
+        cr_assert_eq(client.last, STREAM_EOF);
+        cr_assert(client.got.n == 0 || got(&client, "421 4.3.2 closing, and so on, and so on\r\n"));
+        cr_assert(info(&client).truncated, "no close_notify found room");
+        end_close(&client);
+        loop_settle(l);
+    }
+    done();
+}
+
+/* close_notify in mid data, then bytes in the clear: CVE-2026-45185 and its like. Only what came inside is delivered. */
+Test(tls, e_after_close_notify_nothing)
+{
+    for (int v = 0; v < 2; v++) {
+        for (int buffered = 0; buffered < 2; buffered++) {
+            begin(versions[v]);
+            start((struct memory_pair_options){0});
+            settle(&client, &server);
+            say(&client, "BDAT 1000\r\nabc");
+            if (!buffered) {
+                settle(&client, &server);
+            }
+            SSL_shutdown(((struct tls_stream *)(void *)client.s)->ssl);
+            stream_put(stream_below(client.s), "in the clear\r\n", 14);
+            stream_flush(stream_below(client.s));
+            settle(&client, &server);
+            cr_assert(got(&server, "BDAT 1000\r\nabc"));
+            cr_assert_eq(server.last, STREAM_EOF);
+            cr_assert_not(info(&server).truncated);
+            cr_assert_eq(stream_read(server.s, (char[10]){0}, 10), STREAM_EOF, "and again");
+            cr_assert_eq(stream_state(server.s), STREAM_OPEN, "we may still answer");
+            say(&server, "221 bye\r\n");
+            settle(&client, &server);
+            ends_close(&client, &server);
+            done();
+        }
+    }
+}
+
+Test(tls, f_an_end_without_close_notify_is_told)
+{
+    for (int v = 0; v < 2; v++) {
+        begin(versions[v]);
+        start((struct memory_pair_options){0});
+        settle(&client, &server);
+        say(&client, "DATA\r\n");
+        stream_memory_half_close(stream_below(client.s));
+        settle(&client, &server);
+        cr_assert(got(&server, "DATA\r\n"));
+        cr_assert_eq(server.last, STREAM_EOF);
+        cr_assert(info(&server).truncated);
+        say(&server, "354 go\r\n"); /* a client that closed its side too early still hears us */
+        settle(&client, &server);
+        cr_assert(got(&client, "354 go\r\n"));
+        ends_close(&client, &server);
+        done();
+    }
+}
+
+/* One record and a half, then the end. */
+Test(tls, g_half_a_record_is_never_delivered)
+{
+    begin(TLS1_3_VERSION);
+    start((struct memory_pair_options){.window = 400});
+    settle(&client, &server);
+    struct buf much = many(300, 3);
+    say(&client, "QUIT\r\n");
+    stream_put(client.s, much.p, much.n);
+    stream_flush(client.s);
+    stream_put(client.s, much.p, much.n);
+    stream_flush(client.s); /* the second record meets a full window */
+    cr_assert_eq(stream_flush(client.s), FLUSH_NOT_YET);
+    cr_assert_eq(stream_queued(client.s), 300);
+    stream_memory_half_close(stream_below(client.s));
+    settle(&client, &server);
+    cr_assert_eq(server.got.n, 306);
+    cr_assert_eq(server.last, STREAM_EOF);
+    cr_assert(info(&server).truncated);
+    buf_free(&much);
+    ends_close(&client, &server);
+    done();
+}
+
+Test(tls, h_strangers_die_cleanly)
+{
+    static const char *const hellos[] = {
+        "EHLO client.example\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "\x16\x03\x01\x40\x01....", "\x80\x2e\x01\x03\x01",
+        "\x16\x03\x01\x00\x05\x02\x00\x00\x01\x00", "\x15\x03\x03\x00\x02\x02\x28", "\x17\x03\x03\x00\x01x", "PROXY UNKNOWN\r\n",
+    };
+    static const size_t lengths[] = {21, 27, 9, 5, 10, 7, 6, 15};
+    begin(TLS1_3_VERSION);
+    for (size_t i = 0; i < sizeof hellos / sizeof hellos[0]; i++) {
+        for (size_t limit = 0; limit < 2; limit++) {
+            struct stream *raw, *b;
+            stream_memory_pair(l, &(struct memory_pair_options){.read_limit = limit}, &raw, &b);
+            end_setup(&server, b);
+            stream_start_tls(&server.s, sc, STR_NONE);
+            stream_put(raw, hellos[i], lengths[i]);
+            stream_flush(raw);
+            loop_settle(l);
+            if (stream_state(server.s) == STREAM_CONNECTING) { /* waits for the rest of what may be a record: then the end comes */
+                stream_memory_half_close(raw);
+                loop_settle(l);
+            }
+            cr_assert_eq(stream_state(server.s), STREAM_DEAD, "hello %zu", i);
+            cr_assert(str_starts(str_of(stream_error(server.s)), STR("TLS handshake: ")), "%s", stream_error(server.s));
+            cr_assert_eq(stream_read(server.s, (char[9]){0}, 9), STREAM_FAILED);
+            cr_assert_eq(stream_flush(server.s), FLUSH_FAILED);
+            cr_assert_gt(server.woken, 0);
+            end_close(&server);
+            stream_close(l, &raw);
+            loop_settle(l);
+        }
+    }
+    done();
+}
+
+Test(tls, i_reasons_are_openssls_words)
+{
+    begin(TLS1_3_VERSION);
+    struct stream *raw, *b;
+    stream_memory_pair(l, NULL, &raw, &b);
+    end_setup(&server, b);
+    stream_start_tls(&server.s, sc, STR_NONE);
+    stream_put(raw, "EHLO client.example\r\n", 21);
+    stream_flush(raw);
+    loop_settle(l);
+    cr_assert_str_eq(stream_error(server.s), "TLS handshake: wrong version number");
+    end_close(&server);
+    stream_close(l, &raw);
+
+    stream_memory_pair(l, NULL, &raw, &b); /* a client that meets an injected reply in front of the hello */
+    end_setup(&client, b);
+    stream_start_tls(&client.s, cc, STR("mx.example"));
+    stream_put(raw, "250 injected\r\n", 14);
+    stream_flush(raw);
+    loop_settle(l);
+    cr_assert_str_eq(stream_error(client.s), "TLS handshake: wrong version number");
+    end_close(&client);
+    stream_close(l, &raw);
+
+    stream_memory_pair(l, NULL, &raw, &b);
+    end_setup(&server, b);
+    stream_start_tls(&server.s, sc, STR_NONE);
+    stream_close(l, &raw);
+    loop_settle(l);
+    cr_assert_str_eq(stream_error(server.s), "TLS handshake: the peer closed the connection");
+    end_close(&server);
+
+    SSL_CTX_set_max_proto_version(cc->ssl, TLS1_2_VERSION); /* no version in common */
+    SSL_CTX_set_min_proto_version(sc->ssl, TLS1_3_VERSION);
+    start((struct memory_pair_options){0});
+    loop_settle(l);
+    cr_assert_str_eq(stream_error(server.s), "TLS handshake: unsupported protocol");
+    cr_assert_str_eq(stream_error(client.s), "TLS handshake: tlsv1 alert protocol version");
+    ends_close(&client, &server);
+    done();
+}
+
+Test(tls, j_a_reset_kills)
+{
+    begin(TLS1_3_VERSION);
+    for (int open = 0; open < 2; open++) {
+        start((struct memory_pair_options){0});
+        if (open) {
+            settle(&client, &server);
+        }
+        stream_memory_break(stream_below(server.s), true);
+        loop_settle(l);
+        cr_assert_eq(stream_state(server.s), STREAM_DEAD);
+        cr_assert_str_eq(stream_error(server.s), "Connection reset by peer");
+        cr_assert_eq(stream_read(client.s, (char[1]){0}, 1), STREAM_FAILED);
+        ends_close(&client, &server);
+    }
+    done();
+}
+
+/* What the peer said before our write failed is still read. */
+Test(tls, k_words_before_a_failed_write)
+{
+    for (int v = 0; v < 2; v++) {
+        begin(versions[v]);
+        start((struct memory_pair_options){0});
+        settle(&client, &server);
+        say(&server, "421 4.3.2 closing\r\n");
+        end_close(&server);
+        say(&client, "MAIL FROM:<a@example>\r\n");
+        cr_assert_eq(stream_flush(client.s), FLUSH_FAILED);
+        loop_settle(l);
+        take(&client, 100);
+        cr_assert(got(&client, "421 4.3.2 closing\r\n"));
+        cr_assert_eq(client.last, STREAM_FAILED);
+        cr_assert_str_eq(stream_error(client.s), "TLS: Broken pipe");
+        end_close(&client);
+        done();
+    }
+}
+
+/* A client that says all it has and leaves: its words are heard although our ticket finds nobody. */
+Test(tls, l_a_hasty_client)
+{
+    for (int v = 0; v < 2; v++) {
+        begin(versions[v]);
+        start((struct memory_pair_options){0});
+        say(&client, "QUIT\r\n");
+        for (unsigned i = 0; i < 20 && stream_state(client.s) == STREAM_CONNECTING; i++) {
+            loop_turn(l, false);
+        }
+        cr_assert_eq(stream_state(client.s), STREAM_OPEN);
+        end_close(&client);
+        loop_settle(l);
+        take(&server, 100);
+        cr_assert(got(&server, "QUIT\r\n"), "%s", stream_error(server.s));
+        cr_assert(server.last == STREAM_EOF || server.last == STREAM_FAILED);
+        end_close(&server);
+        loop_settle(l);
+        done();
+    }
+}
+
+Test(tls, m_renegotiation_is_refused)
+{
+    begin(TLS1_2_VERSION);
+    start((struct memory_pair_options){0});
+    settle(&client, &server);
+    SSL *c = ((struct tls_stream *)(void *)client.s)->ssl, *s = ((struct tls_stream *)(void *)server.s)->ssl;
+    SSL_clear_options(c, SSL_OP_NO_RENEGOTIATION);
+    unsigned char before[64], after[64];
+    size_t n = SSL_get_finished(s, before, sizeof before);
+    cr_assert_eq(SSL_renegotiate(c), 1);
+    SSL_do_handshake(c);
+    say(&client, "NOOP\r\n");
+    settle(&client, &server);
+    cr_assert_eq(client.last, STREAM_FAILED, "it is told no");
+    cr_assert_eq(SSL_get_finished(s, after, sizeof after), n);
+    cr_assert_arr_eq(before, after, n, "no second handshake took place");
+    cr_assert_str_eq(stream_error(client.s), "TLS: no renegotiation");
+    ends_close(&client, &server);
+
+    start((struct memory_pair_options){0}); /* and a client does not follow a server's request */
+    settle(&client, &server);
+    c = ((struct tls_stream *)(void *)client.s)->ssl;
+    s = ((struct tls_stream *)(void *)server.s)->ssl;
+    SSL_clear_options(s, SSL_OP_NO_RENEGOTIATION);
+    n = SSL_get_finished(c, before, sizeof before);
+    SSL_renegotiate(s);
+    SSL_do_handshake(s);
+    settle(&client, &server);
+    cr_assert_eq(SSL_get_finished(c, after, sizeof after), n);
+    cr_assert_arr_eq(before, after, n);
+    ends_close(&client, &server);
+    done();
+}
+
+/* Key updates are records without data: reading comes back after each and goes on by itself. */
+Test(tls, n_key_updates)
+{
+    begin(TLS1_3_VERSION);
+    for (size_t window = 0; window < 300; window += 100) {
+        start((struct memory_pair_options){.window = window});
+        settle(&client, &server);
+        SSL *c = ((struct tls_stream *)(void *)client.s)->ssl;
+        for (int i = 0; i < 60; i++) {
+            bool answer = window == 0 && i % 2; /* OpenSSL cannot read a second request while a record of ours is half sent */
+            cr_assert_eq(SSL_key_update(c, answer ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+            say(&client, i % 7 ? "" : "x");
+            for (unsigned wait = 0; SSL_do_handshake(c) != 1; wait++) { /* the window is full */
+                settle(&client, &server);
+                cr_assert_lt(wait, 10, "window %zu, update %d: %s, %s", window, i, stream_error(client.s), stream_error(server.s));
+            }
+            say(&server, "y");
+        }
+        settle(&client, &server);
+        cr_assert(got(&server, "xxxxxxxxx"), "window %zu: %zu", window, server.got.n);
+        cr_assert_eq(client.got.n, 60);
+        ends_close(&client, &server);
+    }
+    done();
+}
+
+/* Bytes that OpenSSL holds and nobody read: the owner that comes back, and the new owner, get them without a word from below. */
+Test(tls, o_bytes_in_openssls_buffer)
+{
+    begin(TLS1_3_VERSION);
+    start((struct memory_pair_options){0});
+    settle(&client, &server);
+    say(&client, "MAIL\r\n");
+    say(&client, "RCPT\r\n");
+    loop_settle(l);
+    char c[1];
+    cr_assert_eq(stream_read(server.s, c, 1), 1);
+    loop_settle(l);
+    struct end other = {.task.run = end_woken};
+    stream_set_owner(server.s, &other.task);
+    loop_settle(l);
+    cr_assert_eq(other.woken, 1);
+    take(&server, 1);
+    cr_assert(got(&server, "AIL\r\nRCPT\r\n"));
+    stream_set_owner(server.s, &server.task);
+    loop_settle(l);
+    ends_close(&client, &server);
+    done();
+}
+
+/* STARTTLS as a session does it: the 220 may still be queued when TLS starts. */
+Test(tls, p_starttls)
+{
+    begin(TLS1_3_VERSION);
+    for (size_t window = 1; window <= 64; window *= 2) {
+        struct stream *a, *b;
+        stream_memory_pair(l, &(struct memory_pair_options){.window = window}, &a, &b);
+        end_setup(&client, a);
+        end_setup(&server, b);
+        say(&server, "220 2.0.0 go ahead\r\n");
+        stream_start_tls(&server.s, sc, STR_NONE);
+        char c[1];
+        while (client.got.n < 20) { /* not a byte more than the line */
+            loop_settle(l);
+            cr_assert_eq(stream_read(client.s, c, 1), 1);
+            buf_put(&client.got, c, 1);
+        }
+        cr_assert(got(&client, "220 2.0.0 go ahead\r\n"));
+        buf_clear(&client.got);
+        stream_start_tls(&client.s, cc, STR_NONE);
+        say(&client, "EHLO a\r\n");
+        settle(&client, &server);
+        cr_assert(got(&server, "EHLO a\r\n"), "window %zu: %s", window, stream_error(server.s));
+        ends_close(&client, &server);
+    }
+    done();
+}
+
+Test(tls, q_over_a_stream_that_is_connecting_or_dead)
+{
+    begin(TLS1_3_VERSION);
+    start((struct memory_pair_options){.connecting = true});
+    say(&client, "EHLO a\r\n");
+    settle(&client, &server);
+    cr_assert_eq(stream_state(client.s), STREAM_CONNECTING);
+    stream_memory_connected(stream_below(client.s));
+    settle(&client, &server);
+    cr_assert(got(&server, "EHLO a\r\n"));
+    ends_close(&client, &server);
+
+    start((struct memory_pair_options){.connecting = true});
+    settle(&client, &server);
+    stream_memory_break(stream_below(client.s), false);
+    loop_settle(l);
+    cr_assert_eq(stream_state(client.s), STREAM_DEAD);
+    cr_assert_str_eq(stream_error(client.s), "Connection refused");
+    ends_close(&client, &server);
+
+    end_setup(&client, stream_dead(l, "No route to host", NULL));
+    stream_start_tls(&client.s, cc, STR("mx.example"));
+    loop_settle(l);
+    cr_assert_eq(stream_state(client.s), STREAM_DEAD);
+    cr_assert_str_eq(stream_error(client.s), "No route to host");
+    end_close(&client);
+    loop_settle(l);
+    done();
+}
+
+/* Closed at any moment of the handshake, by either side, whole turns apart. */
+Test(tls, r_closed_at_every_step)
+{
+    begin(TLS1_3_VERSION);
+    for (unsigned step = 0; step < 40; step++) {
+        for (int who = 0; who < 2; who++) {
+            start((struct memory_pair_options){.window = 150});
+            say(&client, "EHLO a\r\n");
+            for (unsigned i = 0; i < step; i++) {
+                loop_turn(l, false);
+            }
+            struct end *first = who ? &client : &server, *second = who ? &server : &client;
+            end_close(first);
+            loop_settle(l);
+            take(second, 100);
+            loop_settle(l);
+            cr_assert(second->last == STREAM_EOF || second->last == STREAM_FAILED, "step %u: %zd", step, second->last);
+            cr_assert(stream_state(second->s) == STREAM_DEAD || second->last == STREAM_EOF);
+            end_close(second);
+            loop_settle(l);
+        }
+    }
+    done();
+}
+
+/* --- cut on the wire --- */
+
+struct wire { /* carries bytes between two memory pairs until `left` of one direction have passed, then cuts */
+    struct stream *a, *b; /* the ends that face client and server */
+    size_t passed[2], cut_at[2], records[2], cut_record[2];
+    size_t header[2]; /* octets of the present record's header seen */
+    size_t body[2];   /* octets of it to come */
+    bool cut, reset, flip; /* flip: instead of cutting, one bit is turned */
+};
+
+static bool wire_byte(struct wire *w, int way, char c)
+{
+    if (w->body[way] == 0 && w->header[way] == 0) {
+        w->records[way]++;
+    }
+    bool now = w->passed[way]++ == w->cut_at[way] || (w->header[way] == 0 && w->body[way] == 0 && w->records[way] == w->cut_record[way]);
+    if (w->header[way] < 5) {
+        size_t at = w->header[way]++;
+        w->body[way] = at == 3 ? (size_t)(uint8_t)c << 8 : at == 4 ? w->body[way] | (uint8_t)c : 0;
+    } else {
+        w->body[way]--;
+    }
+    if (w->header[way] == 5 && w->body[way] == 0) {
+        w->header[way] = 0;
+    }
+    return now;
+}
+
+static void wire_move(struct wire *w)
+{
+    for (int way = 0; way < 2 && !w->cut; way++) {
+        struct stream *from = way ? w->b : w->a, *to = way ? w->a : w->b;
+        char bytes[70000], out[70000];
+        ssize_t n;
+        while (!w->cut && (n = stream_read(from, bytes, sizeof bytes)) > 0) {
+            size_t good = 0;
+            for (; good < (size_t)n; good++) {
+                out[good] = bytes[good];
+                if (wire_byte(w, way, bytes[good])) {
+                    if (!w->flip) {
+                        w->cut = true;
+                        break;
+                    }
+                    out[good] ^= 4;
+                }
+            }
+            stream_put(to, out, good);
+            stream_flush(to);
+        }
+    }
+    if (w->cut && w->a) {
+        if (w->reset) {
+            stream_memory_break(w->a, true);
+            stream_memory_break(w->b, true);
+        }
+        stream_close(l, &w->a);
+        stream_close(l, &w->b);
+    }
+}
+
+/* A short session over the wire. The result must be whole or a clean end at both ends; returns whether it was whole. */
+static bool over_wire(struct wire *w)
+{
+    struct stream *a, *b;
+    stream_memory_pair(l, NULL, &a, &w->a);
+    stream_memory_pair(l, NULL, &b, &w->b);
+    end_setup(&client, a);
+    end_setup(&server, b);
+    stream_start_tls(&client.s, cc, STR("mx.example"));
+    stream_start_tls(&server.s, sc, STR_NONE);
+    say(&client, "EHLO client\r\n");
+    for (int i = 0; i < 12; i++) {
+        loop_settle(l);
+        if (w->a) {
+            wire_move(w);
+        }
+        take(&client, 1000);
+        take(&server, 1000);
+        if (i == 6) {
+            say(&server, "250 ok\r\n");
+        }
+    }
+    bool whole = got(&server, "EHLO client\r\n") && got(&client, "250 ok\r\n");
+    cr_assert(server.got.n == 0 || got(&server, "EHLO client\r\n"));
+    cr_assert(client.got.n == 0 || got(&client, "250 ok\r\n"));
+    if (w->cut) {
+        cr_assert(client.last == STREAM_EOF || client.last == STREAM_FAILED, "%zd", client.last);
+        cr_assert(server.last == STREAM_EOF || server.last == STREAM_FAILED, "%zd", server.last);
+    }
+    ends_close(&client, &server);
+    stream_close(l, &w->a);
+    stream_close(l, &w->b);
+    loop_settle(l);
+    return whole;
+}
+
+#define NEVER SIZE_MAX
+
+Test(tls, s_cut_at_every_record)
+{
+    for (int v = 0; v < 2; v++) {
+        begin(versions[v]);
+        struct wire whole = {.cut_at = {NEVER, NEVER}};
+        cr_assert(over_wire(&whole));
+        cr_assert(whole.records[0] >= 3 && whole.records[1] >= 3);
+        for (int way = 0; way < 2; way++) {
+            for (size_t record = 1; record <= whole.records[way]; record++) {
+                for (int reset = 0; reset < 2; reset++) {
+                    struct wire w = {.cut_at = {NEVER, NEVER}, .reset = reset};
+                    w.cut_record[way] = record;
+                    over_wire(&w);
+                    cr_assert(w.cut || record > w.records[way], "record %zu of %zu", record, whole.records[way]);
+                }
+            }
+            for (size_t at = 0; at < whole.passed[way]; at += 41) {
+                struct wire w = {.cut_at = {NEVER, NEVER}};
+                w.cut_at[way] = at;
+                over_wire(&w);
+            }
+        }
+        done();
+    }
+}
+
+/* A turned bit anywhere is noticed: nothing wrong is ever delivered, at most a ticket is lost. */
+Test(tls, t_a_flipped_bit_anywhere)
+{
+    for (int v = 0; v < 2; v++) {
+        begin(versions[v]);
+        struct wire whole = {.cut_at = {NEVER, NEVER}};
+        cr_assert(over_wire(&whole));
+        size_t unnoticed = 0;
+        for (int way = 0; way < 2; way++) {
+            for (size_t at = 0; at < whole.passed[way]; at += 29) {
+                struct wire w = {.cut_at = {NEVER, NEVER}, .flip = true};
+                w.cut_at[way] = at;
+                unnoticed += over_wire(&w);
+            }
+        }
+        cr_assert_leq(unnoticed, 2, "%zu", unnoticed); /* the version in the first record's header means nothing */
+        done();
+    }
+}
+
+/* --- real sockets --- */
+
+static int accepted_fd = -1;
+
+static void took(void *context, struct listener *from, int fd, const struct addr_port *peer)
+{
+    (void)context, (void)from, (void)peer;
+    accepted_fd = fd;
+}
+
+static void guard_fire(struct timer *t)
+{
+    (void)t;
+}
+
+#define UNTIL(condition)                                           \
+    do {                                                           \
+        uint64_t until_ms = loop_now(l) + 10000;                   \
+        struct timer guard = {.fire = guard_fire};                 \
+        timer_set(l, &guard, until_ms);                            \
+        bool is_so;                                                \
+        while (!(is_so = (condition)) && loop_now(l) < until_ms) { \
+            loop_turn(l, true);                                    \
+        }                                                          \
+        timer_cancel(l, &guard);                                   \
+        cr_assert(is_so, "in vain: " #condition);                  \
+    } while (0)
+
+static bool took_all(struct end *e, size_t n)
+{
+    take(e, 16384);
+    return e->got.n >= n;
+}
+
+static bool ended(struct end *e)
+{
+    take(e, 16384);
+    return e->last == STREAM_EOF || e->last == STREAM_FAILED;
+}
+
+Test(tls, u_over_sockets)
+{
+    begin(TLS1_3_VERSION);
+    loop_free(&l);
+    l = loop_new();
+    char *error = NULL;
+    struct network *net = network_real(l);
+    struct listener *x = listener_open(l, STR("127.0.0.1:0"), took, NULL, &error);
+    cr_assert(x, "%s", error);
+    struct addr_port at = listener_address(x);
+    struct buf much = many(3 << 20, 7);
+    for (int v = 0; v < 2; v++) {
+        SSL_CTX_set_max_proto_version(cc->ssl, versions[v]);
+        end_setup(&client, net->connect(net, &at, NULL));
+        stream_start_tls(&client.s, cc, STR("mx.example")); /* while it is connecting: a client speaks first here */
+        uint64_t began = loop_now(l);
+        UNTIL(accepted_fd >= 0);
+        end_setup(&server, stream_accepted(l, accepted_fd, NULL));
+        accepted_fd = -1;
+        stream_start_tls(&server.s, sc, STR_NONE);
+        UNTIL(stream_state(client.s) != STREAM_CONNECTING && stream_state(server.s) != STREAM_CONNECTING);
+        cr_assert_eq(stream_state(client.s), STREAM_OPEN, "%s", stream_error(client.s));
+        cr_assert_lt(loop_now(l) - began, 5000);
+        stream_put(client.s, much.p, much.n);
+        stream_put(server.s, much.p, much.n);
+        stream_flush(client.s);
+        stream_flush(server.s);
+        UNTIL(took_all(&client, much.n) & took_all(&server, much.n));
+        cr_assert(str_eq(buf_view(&client.got), buf_view(&much)));
+        cr_assert(str_eq(buf_view(&server.got), buf_view(&much)));
+        say(&server, "221 bye\r\n");
+        end_close(&server);
+        buf_clear(&client.got);
+        UNTIL(ended(&client));
+        cr_assert_eq(client.last, STREAM_EOF);
+        cr_assert(got(&client, "221 bye\r\n"));
+        cr_assert_not(info(&client).truncated);
+        end_close(&client);
+    }
+    buf_free(&much);
+    listener_close(&x);
+    free(net);
+    done();
+}
+
+Test(tls, v_over_sockets_to_nobody_and_to_a_plain_server)
+{
+    begin(TLS1_3_VERSION);
+    loop_free(&l);
+    l = loop_new();
+    char *error = NULL;
+    struct network *net = network_real(l);
+    struct listener *x = listener_open(l, STR("127.0.0.1:0"), took, NULL, &error);
+    cr_assert(x, "%s", error);
+    struct addr_port at = listener_address(x);
+    end_setup(&client, net->connect(net, &at, NULL));
+    stream_start_tls(&client.s, cc, STR("mx.example"));
+    UNTIL(accepted_fd >= 0);
+    end_setup(&server, stream_accepted(l, accepted_fd, NULL));
+    say(&server, "220 mx.example ESMTP\r\n");
+    UNTIL(stream_state(client.s) == STREAM_DEAD);
+    cr_assert_str_eq(stream_error(client.s), "TLS handshake: wrong version number");
+    end_close(&client);
+    UNTIL(ended(&server));
+    end_close(&server);
+    listener_close(&x);
+
+    end_setup(&client, net->connect(net, &at, NULL));
+    stream_start_tls(&client.s, cc, STR("mx.example"));
+    UNTIL(stream_state(client.s) == STREAM_DEAD);
+    cr_assert_str_eq(stream_error(client.s), "Connection refused");
+    end_close(&client);
+    free(net);
+    done();
+}
