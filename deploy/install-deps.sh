@@ -6,7 +6,7 @@
 #
 #   build       compiler, CMake and the libraries (the default)
 #   quickstart  build, and the parts of the demonstration: Postfix, rbldnsd, NSD, Unbound, swaks
-#   test        quickstart, and Criterion, clang (libFuzzer), ccache, Python 3
+#   test        quickstart, and Criterion, clang (libFuzzer), ccache, Python 3 with what it is compared with, Redis
 set -eu
 
 build=(gcc libc6-dev cmake ninja-build pkg-config libc-ares-dev libssl-dev libidn2-dev libspf2-dev libopendkim-dev libsqlite3-dev libhiredis-dev)
