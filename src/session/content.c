@@ -11,8 +11,10 @@
 #include <string.h>
 
 #include "postern/checks/content.h"
+#include "postern/mail/authres.h"
 #include "content.h"
 #include "postern/checks/content.h"
+#include "postern/mail/authres.h"
 
 void content_free(struct message **cp)
 {
@@ -60,6 +62,9 @@ void content_begin(struct session *s)
     size_t n;
     struct str *names = names_to_remove(s, &n);
     header_begin(&c->header, set->header_size, names, n, content_taps(s->t->scopes[STAGE_DATA]));
+    c->authserv_id = authentication_id(s);
+    c->header.remove_field = authres_remove;
+    c->header.remove_context = &c->authserv_id;
 }
 
 /* --- receiving ----------------------------------------------------------------------------------------------------------------- */
@@ -246,6 +251,7 @@ static void build_front(struct session *s)
     struct buf *out = &t->content->front;
     struct stage_verdict v[STAGE_COUNT];
     stages_verdicts(s, v);
+    authentication_put(s, out);
     for (enum stage stage = STAGE_CONNECT; stage < STAGE_COUNT; stage++) {
         if (stage == STAGE_RCPT)
             put_recipient_headers(t, out);
@@ -310,6 +316,10 @@ enum step content_dot(struct session *s)
             return STEP_NOT_YET;
         if (refusal.code)
             return content_refuse(s, &refusal, "policy");
+        if (!authentication_known(s)) {
+            s->awaits_evidence = true;
+            return STEP_NOT_YET;
+        }
     }
     return content_deliver(s);
 }

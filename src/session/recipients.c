@@ -211,11 +211,13 @@ void recipients_run(struct session *s)
     struct transaction *t = s->t;
     if (!t)
         return;
+    bool earlier_waits = false; /* the class of a message must not hang on who was decided first */
     for (struct recipient *r = t->next_spoken; r; r = r->next) {
         if (r->state == RECIPIENT_DECIDING)
             decide_one(s, r);
-        if (r->state == RECIPIENT_DECIDED)
+        if (r->state == RECIPIENT_DECIDED && !earlier_waits)
             class_one(s, r);
+        earlier_waits |= r->state == RECIPIENT_DECIDING || r->state == RECIPIENT_DECIDED;
         if (r->state == RECIPIENT_ANSWERED && t->next_spoken == r) {
             uint64_t hold = r->hold_until > s->hold_until ? r->hold_until : s->hold_until;
             if (hold <= session_now(s))

@@ -18,8 +18,13 @@ static void lose_upstream(struct session *s);
 /* What a client is told when the backend said r: as it is, save what must not cross (DESIGN section 3, "The backend's replies"). */
 static struct reply crossed(struct arena *arena, const struct reply *r, enum expect kind)
 {
-    if (r->code == 421) /* its connection ends, ours does not */
-        return reply_of(arena, 451, r->enhanced.class == 4 ? "" : "4.3.2", r->text);
+    if (r->code == 421) { /* its connection ends, ours does not */
+        struct reply out = *r;
+        out.code = 451;
+        if (out.enhanced.class != 4)
+            out.enhanced = (struct enhanced){4, 3, 2};
+        return out;
+    }
     if (kind == EXPECT_MAIL && r->code == 552)
         return reply_make(arena, REPLY_BACKEND_SIZE, STR_NONE);
     if (reply_is(r, 4) || reply_is(r, 5))
@@ -244,9 +249,10 @@ static void lose_upstream(struct session *s)
         requeue(t);
         return;
     }
+    bool refused = t->mail_reply.code && !reply_is(&t->mail_reply, 2);
+    struct reply last = refused ? crossed(&t->arena, &t->mail_reply, EXPECT_MAIL) : reply_make(&t->arena, REPLY_BACKEND_LOST, STR_NONE);
     requeue(t);
-    struct reply down = reply_make(&t->arena, REPLY_BACKEND_LOST, STR_NONE);
-    answer_all(s, &down, "postern");
+    answer_all(s, &last, refused ? "backend" : "postern");
 }
 
 /* What this message needs of a backend, and what a backend may be told of the client. False: its name is still being looked up. */

@@ -240,10 +240,10 @@ static bool is_http(struct str line)
     return false;
 }
 
-/* A TLS record with a client hello: 22, version 3.x. */
+/* A TLS record with a client hello begins with 22, and no command does. */
 static bool is_tls_hello(struct str in)
 {
-    return in.n >= 2 && in.p[0] == 0x16 && in.p[1] == 0x03;
+    return in.n > 0 && in.p[0] == 0x16;
 }
 
 static enum step hang_up_http(struct session *s)

@@ -87,6 +87,7 @@ struct message { /* of one message, while it flows and until the verdict */
     bool chunked;                  /* it came by BDAT */
     bool binary;                   /* BODY=BINARYMIME: the spool holds octets, not wire form */
     bool at_line_start;            /* of what is unstuffed for BDAT */
+    struct str authserv_id;        /* fields that claim it are removed */
     unsigned header_end;           /* binary: octets of the CRLFCRLF behind the header that have come; 4: all */
 };
 
@@ -255,6 +256,12 @@ struct extensions announced(const struct session *s); /* what EHLO says */
 uint64_t size_limit(const struct session *s);         /* octets of a message; 0: none */
 /* Judges the parameters of MAIL or RCPT: what goes on to the backend (in t's arena; SIZE left out), what they use of it (t->extensions). */
 bool parameters_take(struct session *s, struct transaction *t, const struct command *c, struct str *out, struct reply *refusal);
+
+/* --- authentication.c: what the backend is told of it --- */
+struct str authentication_id(const struct session *s);              /* our authserv-id */
+void authentication_open(struct session *s, struct scope *scope);   /* starts the checks that are told, asked for or not */
+bool authentication_known(struct session *s);                       /* they are all done */
+void authentication_put(struct session *s, struct buf *out);        /* Authentication-Results, Received-SPF */
 
 /* --- arrival.c: before the greeting, and TLS --- */
 void session_start_tls(struct session *s);    /* everything said so far is forgotten */

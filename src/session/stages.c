@@ -63,6 +63,7 @@ void stages_snapshot(struct session *s, struct facts *f)
 
 void stages_open(struct session *s, struct scope *scope)
 {
+    authentication_open(s, scope);
     if (s->proxy->parts.journal)
         decide_open_recorded(scope);
     else

@@ -41,6 +41,7 @@ max-per-network 20000
 message-limit 100000
 spool-directory "$DIR"
 log-level warn
+$([ "$1" = filter ] || echo "authentication-results no")
 EOF
     launch postern "$POSTERN_BIN" run --config "$DIR/postern.conf"
 }
