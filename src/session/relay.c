@@ -460,6 +460,10 @@ void relay_abandon(struct session *s)
     }
     if (t->dot_reply.code && t->dot_sent)
         return; /* the dot has ended it */
+    if (!upstream_may_send(s->upstream)) { /* a reply is out, and it takes no commands before that */
+        upstream_close(&s->upstream, false);
+        return;
+    }
     upstream_send(s->upstream, STR("RSET"), EXPECT_RSET, &rset_context);
     if (!upstream_flush(s->upstream))
         upstream_close(&s->upstream, false);
