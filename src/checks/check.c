@@ -9,6 +9,7 @@
 
 #include "internal.h"
 #include "postern/base/counters.h"
+#include "postern/checks/content.h"
 
 const struct check checks[CHECK_COUNT] = {
 #define CHECK(id, name, stage, deadline, instances, help) \
@@ -51,6 +52,16 @@ static const uint8_t made_by[FACT_COUNT] = {
     [FACT_MSG_LONGEST_LINE] = CHECK_CONTENT + 1,
     [FACT_FROM_DOMAIN] = CHECK_FROM + 1,
     [FACT_FROM_ERROR] = CHECK_FROM + 1,
+    [FACT_DKIM] = CHECK_DKIM + 1,
+    [FACT_DKIM_DOMAINS] = CHECK_DKIM + 1,
+    [FACT_DKIM_SIGNATURES] = CHECK_DKIM + 1,
+    [FACT_DKIM_TAIL] = CHECK_DKIM + 1,
+    [FACT_ARC] = CHECK_ARC + 1,
+    [FACT_ARC_SEALERS] = CHECK_ARC + 1,
+    [FACT_ARC_TRUSTED] = CHECK_ARC + 1,
+    [FACT_ARC_DMARC] = CHECK_ARC + 1,
+    [FACT_ARC_SPF] = CHECK_ARC + 1,
+    [FACT_ARC_DKIM] = CHECK_ARC + 1,
     [FACT_DMARC] = CHECK_DMARC + 1,
     [FACT_DMARC_POLICY] = CHECK_DMARC + 1,
     [FACT_DMARC_DOMAIN] = CHECK_DMARC + 1,
@@ -89,6 +100,17 @@ struct fact_bits check_facts(const struct policy *p, enum check_id check, uint16
     return bits;
 }
 
+/* The time that a sender takes for his message is not the check's: what reads the content counts from its end. */
+void check_set_deadline(struct scope *s, struct check_run *run)
+{
+    uint64_t allowed;
+
+    if (!checks[run->check].deadline_setting || (s->stage == STAGE_DATA && !content_has_ended(s)))
+        return;
+    memcpy(&allowed, (const char *)s->world->settings + checks[run->check].deadline_setting, sizeof allowed);
+    run->deadline_ms = loop_now(s->world->loop) + allowed;
+}
+
 struct check_run *check_start(struct scope *s, enum check_id check, uint16_t instance)
 {
     for (size_t i = 0; i < s->run_count; i++)
@@ -104,11 +126,7 @@ struct check_run *check_start(struct scope *s, enum check_id check, uint16_t ins
     }
     struct check_run *run = &s->runs[s->run_count++];
     *run = (struct check_run){.check = (uint8_t)check, .instance = instance, .deadline_ms = UINT64_MAX};
-    if (checks[check].deadline_setting) {
-        uint64_t allowed;
-        memcpy(&allowed, (const char *)s->world->settings + checks[check].deadline_setting, sizeof allowed);
-        run->deadline_ms = loop_now(s->world->loop) + allowed;
-    }
+    check_set_deadline(s, run);
     return run;
 }
 

@@ -6,6 +6,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "internal.h"
+
 #define COUNT_ONE(check, make, end) + 1
 enum { TAPS = 0 CONTENT_CHECKS(COUNT_ONE) };
 
@@ -61,6 +63,9 @@ void content_ended(struct scope *s, const struct content *numbers)
 {
     state_of(s)->ended = true;
     s->subject->content = *numbers;
+    for (size_t i = 0; i < s->run_count; i++)
+        if (!s->runs[i].done)
+            check_set_deadline(s, &s->runs[i]);
 }
 
 bool content_has_ended(const struct scope *s)

@@ -8,8 +8,14 @@
 
 /* One line a content check: its tap is made in the scope's arena; the second function gives back what is not (NULL: nothing is not). */
 struct mail_tap *from_tap_new(struct scope *s);
+struct mail_tap *dkim_tap_new(struct scope *s);
+void dkim_tap_end(struct mail_tap *t);
+struct mail_tap *arc_tap_new(struct scope *s);
+void arc_tap_end(struct mail_tap *t);
 #define CONTENT_CHECKS(X) \
-    X(FROM, from_tap_new, NULL)
+    X(FROM, from_tap_new, NULL) \
+    X(DKIM, dkim_tap_new, dkim_tap_end) \
+    X(ARC, arc_tap_new, arc_tap_end)
 
 enum content_flow {
     CONTENT_TO_COME, /* no tap yet: the message has not begun */

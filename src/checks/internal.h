@@ -8,6 +8,8 @@
 
 /* The deadline has come: this is the last time that the check is run; it may conclude from what it has. */
 bool check_is_late(const struct scope *s, const struct check_run *run);
+/* Counts the run's deadline from now on; not before the content has ended in its stage. */
+void check_set_deadline(struct scope *s, struct check_run *run);
 const struct addr *scope_client(struct scope *s);
 /* "DNS timeout (MX)": why an answer that failed is an error. In s's arena. */
 struct str dns_error_text(struct scope *s, const struct dns_answer *a, unsigned type);

@@ -222,7 +222,6 @@ static enum dkim_verdict read_user(struct reading *r)
     struct str i = value_of(r, "i"), domain;
     size_t at = i.n;
 
-    r->s->own_domain = true;
     if (!tag_find(&r->s->tags, "i"))
         return DKIM_NONE;
     while (at && i.p[at - 1] != '@')
@@ -329,6 +328,7 @@ enum dkim_verdict signature_read(enum signature_kind kind, struct str field, uin
 
     memset(out, 0, sizeof *out);
     out->field = field;
+    out->own_domain = true;
     if (field.n > DKIM_FIELD_MAX)
         return because(&r, DKIM_POLICY, arena_printf(arena, "a field of more than %d octets", DKIM_FIELD_MAX));
     if (!tag_list_parse(body, true, &out->tags, &why)) {

@@ -81,6 +81,14 @@ bool list_has_text(const struct list *list, struct str s)
     return false;
 }
 
+bool policy_list_has(const struct policy *p, struct str name, struct str text)
+{
+    for (size_t i = 0; i < p->list_count; i++)
+        if (str_eq(p->lists[i]->name, name))
+            return list_has_text(p->lists[i], text);
+    return false;
+}
+
 bool list_has_addr(const struct list *list, const struct addr *a)
 {
     return list->prefixes && prefix_set_has(list->prefixes, a);

@@ -79,4 +79,8 @@ bool dkim_verifier_finish(struct dkim_verifier *v, dkim_ask ask, void *context, 
 /* "example.com/sel rsa-sha256 2048 pass", then what more is to be said: "i=@sub.example.com (...)". In the arena. */
 struct str dkim_signature_text(const struct dkim_signature_result *r, struct arena *arena);
 
+/* What the check dkim of this content scope found, signature by signature; NULL: it has not concluded, or its facts were given. */
+struct scope;
+const struct dkim_result *dkim_result_of(const struct scope *data_scope);
+
 #endif

@@ -54,6 +54,9 @@ size_t policy_declaration_count(const struct policy *p);
 const struct declaration *policy_declaration(const struct policy *p, size_t i);
 const struct declaration *policy_declaration_of_fact(const struct policy *p, int fact); /* NULL: none */
 
+/* Is text in the list of this name (domain, address or word lists)? False when there is no such list. */
+bool policy_list_has(const struct policy *p, struct str name, struct str text);
+
 /* --- rules as others see them --- */
 size_t policy_rule_count(const struct policy *p, enum stage stage);
 struct rule_info {
