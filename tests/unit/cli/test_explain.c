@@ -226,7 +226,7 @@ Test(explain, i_a_resolver_that_never_answers)
     cr_assert_eq(bind(fd, (struct sockaddr *)&at, size), 0);
     cr_assert_eq(getsockname(fd, (struct sockaddr *)&at, &size), 0);
     snprintf(where, sizeof where, "127.0.0.1:%u", ntohs(at.sin_port));
-    write_file(config, CONFIG "fcrdns-deadline 150ms\nhelo-deadline 150ms\ndnsbl-deadline 150ms\nsender-deadline 150ms\n");
+    write_file(config, CONFIG "fcrdns-deadline 150ms\nhelo-deadline 150ms\ndnsbl-deadline 150ms\nsender-deadline 150ms\nspf-deadline 150ms\n");
     write_file(policy, "dnsbl zen \"zen.example\"\n" POLICY);
     struct timespec before, after;
     clock_gettime(CLOCK_MONOTONIC, &before);
@@ -237,6 +237,8 @@ Test(explain, i_a_resolver_that_never_answers)
     expect_in(&c, "\"dnsbl.zen\":{\"error\":");
     expect_in(&c, "\"helo.dns\":{\"error\":");
     expect_in(&c, "\"mail.dns\":{\"error\":");
+    expect_in(&c, "\"spf\":\"temperror\"");
+    expect_in(&c, "\"spf.helo\":\"temperror\"");
     expect_verdict(&c, "{\"action\":\"none\"");
     cr_expect_lt(after.tv_sec - before.tv_sec, 5);
     called_clear(&c);
