@@ -21,21 +21,23 @@ static bool at_end(const struct reader *r)
     return r->at >= r->s.n;
 }
 
+/* False: it has no end; r stays before it. */
 static bool skip_comment(struct reader *r)
 {
-    size_t depth = 0;
+    size_t depth = 0, from = r->at;
 
     for (; !at_end(r); r->at++) {
         char c = r->s.p[r->at];
         if (c == '\\')
             r->at++;
         else if (c == '(' && ++depth > NEST_MAX)
-            return false;
+            break;
         else if (c == ')' && --depth == 0) {
             r->at++;
             return true;
         }
     }
+    r->at = from;
     return false;
 }
 
