@@ -7,6 +7,7 @@
  * DKIM count as known when their facts are and do not say temperror.
  */
 #include "internal.h"
+#include "postern/checks/dkim.h"
 #include "postern/checks/dmarc.h"
 #include "postern/mail/from.h"
 
@@ -95,6 +96,25 @@ static enum check_result no_author(struct scope *s, const struct value *error)
     return set_result(s, &r);
 }
 
+/* Which signatures have no result: as DKIM's check has it, unless its facts are assumed; then the word alone counts. */
+static void read_pending(struct scope *s, struct dmarc_input *in)
+{
+    const struct dkim_result *r = dkim_result_of(s);
+
+    if (facts_given(&s->facts, FACT_DKIM_DOMAINS)) {
+        in->dkim_known |= !facts_given(&s->facts, FACT_DKIM);
+        return;
+    }
+    if (!r || facts_given(&s->facts, FACT_DKIM))
+        return;
+    struct str *pending = arena_alloc(&s->arena, (r->count + 1) * sizeof *pending);
+    for (size_t i = 0; i < r->count; i++)
+        if (r->signatures[i].verdict == DKIM_TEMPERROR)
+            pending[in->pending_count++] = r->signatures[i].domain;
+    in->pending = pending;
+    in->dkim_known = true;
+}
+
 /* SPF and DKIM as far as they are there. The names borrow from the facts, or are in the arena. */
 static void read_identifiers(struct scope *s, struct dmarc_input *in, bool *waiting)
 {
@@ -108,6 +128,7 @@ static void read_identifiers(struct scope *s, struct dmarc_input *in, bool *wait
     if (is_known(domains)) {
         in->dkim = domains->v.names.list;
         in->dkim_count = domains->v.names.count;
+        read_pending(s, in);
     }
 }
 

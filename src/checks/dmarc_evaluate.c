@@ -240,16 +240,16 @@ static struct str normal(struct arena *arena, struct str domain)
     return arena_lower(arena, domain);
 }
 
-/* Any of the passing signatures will do. Those that need no question are looked at first. */
-static enum state dkim_aligned(struct asker *a, const struct tree *author, const struct dmarc_input *in, bool strict, bool *out)
+/* Any of the signatures will do. Those that need no question are looked at first. */
+static enum state any_aligned(struct asker *a, const struct tree *author, const struct str *list, size_t count, bool strict, bool *out)
 {
-    size_t n = in->dkim_count < DMARC_IDENTIFIERS_MAX ? in->dkim_count : DMARC_IDENTIFIERS_MAX;
+    size_t n = count < DMARC_IDENTIFIERS_MAX ? count : DMARC_IDENTIFIERS_MAX;
     struct str domains[DMARC_IDENTIFIERS_MAX];
     enum state worst = KNOWN;
 
     *out = false;
     for (size_t i = 0; i < n && !*out; i++) {
-        domains[i] = normal(a->arena, in->dkim[i]);
+        domains[i] = normal(a->arena, list[i]);
         *out = str_eq(domains[i], author->start);
     }
     for (size_t i = 0; i < n && !*out; i++) {
@@ -262,14 +262,14 @@ static enum state dkim_aligned(struct asker *a, const struct tree *author, const
 
 /* --- the verdict (5.3.5, 5.3.6) ---------------------------------------------------------------------------- */
 
-static void conclude(const struct dmarc_input *in, struct asker *a, bool any_failed, struct dmarc_result *out)
+static void conclude(bool spf_known, bool dkim_known, struct asker *a, bool any_failed, struct dmarc_result *out)
 {
     if (out->spf_aligned || out->dkim_aligned) {
         out->verdict = DMARC_PASS;
-    } else if (any_failed || !in->spf_known || !in->dkim_known) {
+    } else if (any_failed || !spf_known || !dkim_known) {
         out->verdict = DMARC_TEMPERROR;
         if (!any_failed)
-            a->problem = in->spf_known ? STR("DKIM has no result") : STR("SPF has no result");
+            a->problem = spf_known ? STR("DKIM has no result") : STR("SPF has no result");
     } else {
         out->verdict = DMARC_FAIL;
     }
@@ -303,12 +303,17 @@ bool dmarc_evaluate(const struct dmarc_input *in, dmarc_ask ask_function, void *
     out->domain = f->domain;
     enum state policy = policy_that_applies(&a, f, in->author, &out->policy);
     enum state spf = aligned(&a, &author, normal(arena, in->spf_domain), f->record.spf_strict, &out->spf_aligned);
-    enum state dkim = dkim_aligned(&a, &author, in, f->record.dkim_strict, &out->dkim_aligned);
+    enum state dkim = any_aligned(&a, &author, in->dkim, in->dkim_count, f->record.dkim_strict, &out->dkim_aligned);
+    bool in_doubt = false; /* a signature that could pass yet */
+    enum state pending = KNOWN;
+    if (!out->spf_aligned && !out->dkim_aligned)
+        pending = any_aligned(&a, &author, in->pending, in->pending_count, f->record.dkim_strict, &in_doubt);
     out->questions = a.questions;
-    if (policy == NOT_YET || spf == NOT_YET || dkim == NOT_YET)
+    if (policy == NOT_YET || spf == NOT_YET || dkim == NOT_YET || pending == NOT_YET)
         return false;
     out->applies = policy == KNOWN;
-    conclude(in, &a, policy == FAILED || spf == FAILED || dkim == FAILED, out);
+    bool any_failed = policy == FAILED || spf == FAILED || dkim == FAILED || pending == FAILED;
+    conclude(in->spf_known, in->dkim_known && !in_doubt, &a, any_failed, out);
     out->domain = arena_str(arena, out->domain);
     out->problem = out->verdict == DMARC_TEMPERROR ? a.problem : STR_NONE;
     return true;

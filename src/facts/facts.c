@@ -67,6 +67,13 @@ bool facts_has(const struct facts *f, int id)
     return facts_get(f, id)->state != FACT_UNKNOWN;
 }
 
+bool facts_given(const struct facts *f, int id)
+{
+    const struct facts *where = home(f, schema_fact(f->schema, id));
+    const struct fact_slot *slot = where ? slot_of(where, id) : NULL;
+    return slot && slot->held;
+}
+
 bool facts_next(const struct facts *f, size_t *cursor, int *id, const struct value **v)
 {
     if (*cursor >= f->count)

@@ -45,9 +45,11 @@ struct dmarc_input {
     struct str author;        /* A-labels, lower case, no trailing dot */
     bool spf_known;           /* SPF has a result that will not change */
     struct str spf_domain;    /* of an SPF pass of MAIL FROM (for <> of HELO's name, RFC 7208 2.4); empty: no pass */
-    bool dkim_known;          /* so has every signature */
+    bool dkim_known;          /* so has DKIM, but for the signatures of the domains in `pending` */
     const struct str *dkim;   /* domains of passing signatures */
     size_t dkim_count;
+    const struct str *pending;/* domains of signatures without a result (temperror): no "fail" where one would be aligned */
+    size_t pending_count;
 };
 
 struct dmarc_result {

@@ -118,6 +118,7 @@ void facts_set_error(struct facts *f, int id, struct str why);
 void facts_set_deadline(struct facts *f, int id); /* error "no answer in time", or its deadline word; nothing when it is already set */
 void facts_set_value(struct facts *f, int id, const struct value *v); /* copies; replay, --assume */
 bool facts_has(const struct facts *f, int id); /* not FACT_UNKNOWN */
+bool facts_given(const struct facts *f, int id); /* by facts_set_value(): not what its check found */
 /* Iterates the facts written in f itself, in the order they came. */
 bool facts_next(const struct facts *f, size_t *cursor, int *id, const struct value **v);
 

@@ -109,7 +109,7 @@ static void format(const struct dmarc_result *r, char out[400])
 
 struct scene {
     const char *author;
-    const char *spf, *dkim; /* domains that pass, dkim with spaces between; "": none, "?": not known */
+    const char *spf, *dkim; /* domains that pass, dkim with spaces between; "": none, "?": not known; "?a.example": not yet */
     const char *zone;
     const char *outcome;
 };
@@ -118,8 +118,9 @@ static size_t evaluate(const struct scene *s, bool all, bool backwards, char out
 {
     struct zone *z = xcalloc(1, sizeof *z);
     struct arena arena = {0};
-    struct str domains[80], rest = str_of(s->dkim), one;
-    struct dmarc_input in = {.author = str_of(s->author), .spf_known = strcmp(s->spf, "?") != 0, .dkim = domains};
+    struct str domains[80], pending[8], rest = str_of(s->dkim), one;
+    struct dmarc_input in = {.author = str_of(s->author), .spf_known = strcmp(s->spf, "?") != 0, .dkim = domains,
+                             .pending = pending};
     struct dmarc_result r;
     size_t runs = 1;
 
@@ -130,6 +131,8 @@ static size_t evaluate(const struct scene *s, bool all, bool backwards, char out
     while (str_split(&rest, ' ', &one)) {
         if (str_eq(one, STR("?")))
             in.dkim_known = false;
+        else if (one.n && one.p[0] == '?')
+            pending[in.pending_count++] = str_sub(one, 1, one.n);
         else if (one.n)
             domains[in.dkim_count++] = one;
     }
@@ -387,6 +390,15 @@ static const struct scene failures[] = {
     {"example.com", "example.com", "?", AT(""), "pass spf reject example.com"},
     {"example.com", "", "? example.com", AT(""), "pass dkim reject example.com"},
     {"example.com", "?", "?", "", "none"},
+    /* single signatures without one: only such as could be aligned are a doubt */
+    {"example.com", "", "?example.com", AT(""), "temperror reject example.com"},
+    {"example.com", "", "?mail.example.com evil.net", AT(""), "temperror reject example.com"},
+    {"example.com", "", "?evil.net", AT(""), "fail none reject example.com"},
+    {"example.com", "", "?mail.example.com", AT("; adkim=s"), "fail none reject example.com"},
+    {"example.com", "", "?mail.example.com", AT("") "|mail.example.com " REJECT "; psd=n", "fail none reject example.com"},
+    {"example.com", "", "?mail.example.com", AT("") "|mail.example.com !servfail", "temperror reject example.com"},
+    {"example.com", "", "?example.com mail.example.com", AT(""), "pass dkim reject example.com"},
+    {"example.com", "example.com", "?example.com", AT(""), "pass spf reject example.com"},
     {"example.com", "?", "", "example.com v=DMARC1; p=none", "temperror none example.com"},
     /* whether the author domain exists */
     {"a.example.com", "", "", AT("; np=none") "|=a.example.com !servfail", "temperror"},
