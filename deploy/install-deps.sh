@@ -11,7 +11,7 @@ set -eu
 
 build=(gcc libc6-dev cmake ninja-build pkg-config libc-ares-dev libssl-dev libidn2-dev libspf2-dev libopendkim-dev libsqlite3-dev libhiredis-dev)
 quickstart=(postfix rbldnsd nsd unbound swaks iproute2 procps)
-test=(libcriterion-dev clang libclang-rt-dev ccache python3 python3-spf python3-dkim python3-nacl python3-authres util-linux git redis-server)
+test=(libcriterion-dev clang libclang-rt-dev ccache python3 python3-spf python3-dkim python3-nacl python3-authres util-linux git redis-server strace)
 
 # Servers among them: PACKAGE=UNIT,UNIT...
 services=(postfix=postfix rbldnsd=rbldnsd nsd=nsd unbound=unbound,unbound-resolvconf redis-server=redis-server)

@@ -23,7 +23,7 @@
 #include "postern/session/proxy.h"
 #include "postern/store/open.h"
 
-enum { LOG_FLUSH_MS = 100, SIGNALS = 5 };
+enum { LOG_FLUSH_MS = 100, LOG_IDLE_MS = 1000, SIGNALS = 5 };
 
 struct running {
     struct settings settings;
@@ -39,7 +39,7 @@ struct running {
     struct listener **listeners;
     size_t listener_count;
     struct signal_watch *signals[SIGNALS];
-    struct timer flush_log; /* always set: lines of the log wait at most 100 ms */
+    struct timer flush_log; /* always set: lines of the log wait at most 100 ms while there are sessions, else 1 s */
     struct timer give_up;   /* the end of drain-time */
     bool stopping;
 };
@@ -52,7 +52,7 @@ static void flush_log(struct timer *t)
 {
     struct running *r = OWNER_OF(t, flush_log);
     log_flush();
-    timer_set_in(r->loop, t, LOG_FLUSH_MS);
+    timer_set_in(r->loop, t, proxy_sessions(r->proxy) ? LOG_FLUSH_MS : LOG_IDLE_MS);
 }
 
 static void log_diags(enum log_level level, const char *event, const struct diags *diags)
@@ -108,6 +108,8 @@ static void accepted(void *context, struct listener *from, int fd, const struct 
     for (size_t i = 0; i < r->listener_count; i++)
         if (r->listeners[i] == from)
             arrival.listener = &r->settings.listen[i];
+    if (proxy_sessions(r->proxy) == 0)
+        timer_set_in(r->loop, &r->flush_log, LOG_FLUSH_MS);
     if (proxy_wants_local(r->proxy))
         arrival.local = local_address(fd);
     proxy_accept(r->proxy, stream_accepted(r->loop, fd, NULL), &arrival);

@@ -484,7 +484,9 @@ static void session_run(struct task *task)
         return;
     s->run_before = true;
     keep_input(s);
-    if (stream_flush(s->client) == FLUSH_FAILED || stream_state(s->client) == STREAM_DEAD) {
+    /* Answers of a pipelined group leave together: who has sent RCPT behind MAIL is not waiting for MAIL's (RFC 2920 3.2). */
+    bool hold = !recipients_settled(s) && stream_queued(s->client) < OUTPUT_MAX;
+    if ((!hold && stream_flush(s->client) == FLUSH_FAILED) || stream_state(s->client) == STREAM_DEAD) {
         bool reading = s->phase == PHASE_COMMAND || s->phase == PHASE_CONTENT || s->phase == PHASE_CHUNK ||
                        s->phase < PHASE_COMMAND;
         if (reading || !s->t->data_sent) { /* a message that is at the backend already gets its outcome recorded */
