@@ -281,7 +281,7 @@ bool spf_domain_valid(struct str *name)
     if (name->n > 254 || !spf_target_name(name) || str_find(*name, '.', 0) == name->n)
         return false;
     for (size_t i = 0; i < name->n; i++)
-        if (name->p[i] <= ' ' || name->p[i] == 0x7f || memchr("[]@", name->p[i], 3))
+        if (name->p[i] < ' ' || name->p[i] == 0x7f)
             return false;
-    return true;
+    return name->p[0] != '['; /* an address literal */
 }

@@ -46,7 +46,7 @@ typedef const struct dns_answer *(*spf_ask)(void *context, struct str name, unsi
 /* True: *out is the result, its texts are in the arena. False: answers are missing, *out says only what it cost. */
 bool spf_evaluate(const struct spf_input *in, spf_ask ask, void *context, struct arena *arena, struct spf_result *out);
 
-/* A name that check_host() may be called with: several labels of 1 to 63, 253 in all, nothing but printable ASCII (4.3). One trailing dot is dropped. */
+/* A name that check_host() may be called with: several labels of 1 to 63, 253 in all, printable ASCII, no address literal (4.3). One trailing dot is dropped. */
 bool spf_domain_valid(struct str *name);
 
 #endif
