@@ -1,5 +1,6 @@
 /*
- * proxy_protocol.c - reading and writing PROXY headers. The reader keeps no state: a header is short, and it is asked again from the first byte.
+ * proxy_protocol.c - reading and writing PROXY headers. The reader keeps no state: a header is short, and it is asked again from
+ * the first byte.
  */
 #include "postern/net/proxy_protocol.h"
 
@@ -120,7 +121,8 @@ static uint32_t crc32c(struct str s, size_t zeroed)
     return ~crc;
 }
 
-/* The TLVs from `at` to the header's end: their lengths hold, and the checksum, where there is one, is right (sections 2.2.3 and 2.2.4). */
+/* The TLVs from `at` to the header's end: their lengths hold, and the checksum, where there is one, is right (sections 2.2.3
+ * and 2.2.4). */
 static const char *v2_tlvs(struct str header, size_t at)
 {
     while (at < header.n) {

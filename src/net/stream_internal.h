@@ -14,8 +14,9 @@
 struct stream_ops {
     /* As stream_read(); called only when `readable` or `gone` is set. Clears `readable` when nothing more is there for now. */
     ssize_t (*read)(struct stream *s, void *out, size_t n);
-    /* Bytes taken (0: none now; less than all: none now for the rest), or STREAM_FAILED after stream_set_error(). When it took less than
-     * all, stream_writable() will be called once there is room. Also called while CONNECTING: having taken something it is OPEN. */
+    /* Bytes taken (0: none now; less than all: none now for the rest), or STREAM_FAILED after stream_set_error(). When it took
+     * less than all, stream_writable() will be called once there is room. Also called while CONNECTING: having taken something
+     * it is OPEN. */
     ssize_t (*writev)(struct stream *s, const struct iovec *iov, int n);
     void (*close)(struct stream *s);   /* no event after this; descriptors are given back */
     void (*destroy)(struct stream *s); /* frees the memory; runs from the graveyard */
@@ -37,7 +38,8 @@ struct stream { /* first member of each kind of stream */
 };
 
 void stream_setup(struct stream *s, struct loop *l, const struct stream_ops *ops, struct task *owner, enum stream_state state);
-/* Past the queue, which goes first: bytes taken (0: none now, stream_writable() will come), or STREAM_FAILED. For what lies over a stream. */
+/* Past the queue, which goes first: bytes taken (0: none now, stream_writable() will come), or STREAM_FAILED. For what lies
+ * over a stream. */
 ssize_t stream_write_now(struct stream *s, const void *bytes, size_t n);
 void stream_notify(struct stream *s);                             /* wakes the owner */
 void stream_set_error(struct stream *s, const char *why);         /* the first reason stays */

@@ -3,12 +3,13 @@
  *
  *     session  <->  struct tls_stream  <->  OpenSSL  <->  tls_bio.c  <->  stream below  <->  kernel or memory
  *
- * The stream below has our task as its owner. When it is woken, we go on: with the handshake while CONNECTING; later by sending what was stuck
- * and by waking the session, which reads by itself. Nothing is decrypted that nobody asked for, and each call handles a bounded number of
- * records: with SSL_MODE_AUTO_RETRY off OpenSSL comes back after every record that is not data, and then we queue up behind the others.
+ * The stream below has our task as its owner. When it is woken, we go on: with the handshake while CONNECTING; later by sending
+ * what was stuck and by waking the session, which reads by itself. Nothing is decrypted that nobody asked for, and each call
+ * handles a bounded number of records: with SSL_MODE_AUTO_RETRY off OpenSSL comes back after every record that is not data, and
+ * then we queue up behind the others.
  *
- * Whoever has stopped half-way (a record half sent, or half received) is asked again with the same bytes: those it did not take are still
- * in the stream's queue.
+ * Whoever has stopped half-way (a record half sent, or half received) is asked again with the same bytes: those it did not take
+ * are still in the stream's queue.
  */
 #include <assert.h>
 #include <openssl/err.h>

@@ -1,6 +1,6 @@
 /*
- * tls_bio.c - what OpenSSL takes for its connection: reads and writes of the stream below, which never block. It says "retry" when nothing goes
- * now; the stream below then wakes the TLS stream's task.
+ * tls_bio.c - what OpenSSL takes for its connection: reads and writes of the stream below, which never block. It says "retry"
+ * when nothing goes now; the stream below then wakes the TLS stream's task.
  */
 #include <errno.h>
 

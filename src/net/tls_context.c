@@ -1,9 +1,10 @@
 /*
  * tls_context.c - contexts: what all TLS streams have in common, what clients verify, sessions that clients resume.
  *
- * The settings are those of a mail server on port 25: TLS 1.2 and up, forward secrecy always, AEAD first. A few CBC suites stay at the end,
- * since the sender that has nothing better would fall back to no encryption at all (RFC 7435 section 3). No compression, no renegotiation, no
- * early data. Memory: buffers are given back when idle, there is no session cache on the server, and it gives one ticket.
+ * The settings are those of a mail server on port 25: TLS 1.2 and up, forward secrecy always, AEAD first. A few CBC suites stay
+ * at the end, since the sender that has nothing better would fall back to no encryption at all (RFC 7435 section 3). No
+ * compression, no renegotiation, no early data. Memory: buffers are given back when idle, there is no session cache on the
+ * server, and it gives one ticket.
  */
 #include <openssl/err.h>
 #include <openssl/pem.h>

@@ -1,6 +1,6 @@
 /*
- * tls_internal.h - the inside of TLS: what a stream and a context hold. tls.c moves bytes, tls_bio.c stands between OpenSSL and the stream below,
- * tls_context.c makes contexts, tls_names.c chooses certificates, tls_ticket.c keeps the keys of tickets.
+ * tls_internal.h - the inside of TLS: what a stream and a context hold. tls.c moves bytes, tls_bio.c stands between OpenSSL and
+ * the stream below, tls_context.c makes contexts, tls_names.c chooses certificates, tls_ticket.c keeps the keys of tickets.
  */
 #ifndef NET_TLS_INTERNAL_H
 #define NET_TLS_INTERNAL_H

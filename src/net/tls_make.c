@@ -22,7 +22,8 @@ static GENERAL_NAME *general_name(struct str name)
     }
     GENERAL_NAME *out = GENERAL_NAME_new();
     ASN1_STRING *text = address ? ASN1_OCTET_STRING_new() : ASN1_IA5STRING_new();
-    if (!out || !text || !ASN1_STRING_set(text, address ? (const char *)a.b : dns.p, address ? (a.family == 4 ? 4 : 16) : (int)dns.n)) {
+    struct str value = address ? (struct str){(const char *)a.b, a.family == 4 ? 4 : 16} : dns;
+    if (!out || !text || !ASN1_STRING_set(text, value.p, (int)value.n)) {
         ASN1_STRING_free(text);
         GENERAL_NAME_free(out);
         return NULL;
@@ -45,8 +46,9 @@ static bool set_names(X509 *x, const struct tls_make *how)
     good = good && X509_add1_ext_i2d(x, NID_subject_alt_name, all, 0, 0) == 1;
     GENERAL_NAMES_free(all);
     if (good && how->names[0].n <= 64) { /* RFC 5280 A.1: ub-common-name */
-        good = X509_NAME_add_entry_by_NID(X509_get_subject_name(x), NID_commonName, MBSTRING_UTF8, (const unsigned char *)how->names[0].p,
-                                          (int)how->names[0].n, -1, 0) == 1;
+        const unsigned char *name = (const unsigned char *)how->names[0].p;
+        X509_NAME *subject = X509_get_subject_name(x);
+        good = X509_NAME_add_entry_by_NID(subject, NID_commonName, MBSTRING_UTF8, name, (int)how->names[0].n, -1, 0) == 1;
     }
     return good;
 }
@@ -65,7 +67,8 @@ static bool set_authority(X509 *x, bool authority)
 static bool set_serial(X509 *x)
 {
     uint64_t serial;
-    return RAND_bytes((unsigned char *)&serial, sizeof serial) == 1 && ASN1_INTEGER_set_uint64(X509_get_serialNumber(x), serial >> 1 | 1);
+    return RAND_bytes((unsigned char *)&serial, sizeof serial) == 1 &&
+           ASN1_INTEGER_set_uint64(X509_get_serialNumber(x), serial >> 1 | 1);
 }
 
 static bool set_times(X509 *x, const struct tls_make *how)
@@ -112,8 +115,9 @@ bool tls_make_certificate(const struct tls_make *how, struct buf *certificate, s
 {
     EVP_PKEY *own = how->rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
     X509 *x = X509_new();
-    bool good = own && x && X509_set_version(x, X509_VERSION_3) && set_serial(x) && set_times(x, how) && X509_set_pubkey(x, own) &&
-                set_names(x, how) && set_authority(x, how->authority) && sign(x, own, how) && write_pem(x, own, certificate, key);
+    bool good = own && x && X509_set_version(x, X509_VERSION_3) && X509_set_pubkey(x, own) && set_serial(x) &&
+                set_times(x, how) && set_names(x, how) && set_authority(x, how->authority) && sign(x, own, how) &&
+                write_pem(x, own, certificate, key);
     X509_free(x);
     EVP_PKEY_free(own);
     ERR_clear_error();

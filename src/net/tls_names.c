@@ -1,11 +1,13 @@
 /*
  * tls_names.c - the certificates of a server: reading them, and which of them a client gets.
  *
- *     SNI "mx.example"  ->  the map of names: "mx.example", else "*.example"  ->  one SSL_CTX with the first ECDSA and the first RSA
- *                           certificate of that name        none, or no SNI  ->  the SSL_CTX of the first certificate's own name
+ *     SNI "mx.example"  ->  the map of names: "mx.example", else "*.example"
+ *                       ->  one SSL_CTX with the first ECDSA and the first RSA certificate of that name
+ *     none of them, or no SNI  ->  the SSL_CTX of the first certificate's own name
  *
- * An SSL_CTX holds one certificate of each key type, so there is one for each set of certificates that some name has; mostly that is one in
- * all. The name comes from a stranger: it is checked to be a host name before it is looked up, and is used for nothing else.
+ * An SSL_CTX holds one certificate of each key type, so there is one for each set of certificates that some name has; mostly that
+ * is one in all. The name comes from a stranger: it is checked to be a host name before it is looked up, and is used for nothing
+ * else.
  */
 #include <errno.h>
 #include <openssl/err.h>

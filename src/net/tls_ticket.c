@@ -1,9 +1,9 @@
 /*
  * tls_ticket.c - the keys that session tickets are sealed with (RFC 5077, RFC 8446 section 4.6.1).
  *
- * A period of twelve hours has its own keys, made from the period's secret. The next secret is made from this one, which is then forgotten:
- * whoever takes a running process cannot open what was recorded a day ago. Processes that were forked from one, and contexts that were
- * reloaded, go through the same secrets and open each other's tickets without a word.
+ * A period of twelve hours has its own keys, made from the period's secret. The next secret is made from this one, which is then
+ * forgotten: whoever takes a running process cannot open what was recorded a day ago. Processes that were forked from one, and
+ * contexts that were reloaded, go through the same secrets and open each other's tickets without a word.
  */
 #include <assert.h>
 #include <openssl/core_names.h>
@@ -68,14 +68,17 @@ static bool set_mac(EVP_MAC_CTX *mac, const struct tls_ticket_keys *keys)
     return EVP_MAC_CTX_set_params(mac, how) == 1;
 }
 
-static int seal(const struct tls_ticket_keys *keys, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
+static int seal(const struct tls_ticket_keys *keys, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                EVP_MAC_CTX *mac)
 {
     memcpy(name, keys->name, sizeof keys->name);
-    bool good = RAND_bytes(iv, 16) == 1 && EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, keys->cipher, iv) && set_mac(mac, keys);
+    bool good = RAND_bytes(iv, 16) == 1 && set_mac(mac, keys) &&
+                EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, keys->cipher, iv);
     return good ? 1 : -1;
 }
 
-/* OpenSSL asks for the keys to seal a ticket, or to open one: 0: none of ours, a full handshake; 2: open it and give a new one. */
+/* OpenSSL asks for the keys to seal a ticket, or to open one: 0: none of ours, a full handshake; 2: open it and give a new
+ * one. */
 static int ticket_keys(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int sealing)
 {
     struct tls_stream *x = tls_of(ssl);
@@ -92,7 +95,8 @@ static int ticket_keys(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIP
     if (!EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, keys->cipher, iv) || !set_mac(mac, keys)) {
         return -1;
     }
-    return current && SSL_version(ssl) != TLS1_3_VERSION ? 1 : 2; /* RFC 8446 C.4: a ticket serves once, so each time gives a new one */
+    bool once = SSL_version(ssl) == TLS1_3_VERSION; /* RFC 8446 appendix C.4: a ticket serves once, so each use gives a new one */
+    return current && !once ? 1 : 2;
 }
 
 void tls_tickets_use(SSL_CTX *ssl)

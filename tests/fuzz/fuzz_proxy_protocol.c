@@ -1,7 +1,7 @@
 /* rooms: net */
 /*
- * The first bytes of a connection as a PROXY header. However few of them have come, the verdict is the same once there is one; a header ends
- * within what was given and within the limits; a client's address that was read is written and read as the same.
+ * The first bytes of a connection as a PROXY header. However few of them have come, the verdict is the same once there is one; a
+ * header ends within what was given and within the limits; a client's address that was read is written and read as the same.
  */
 #include <assert.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #include "postern/base/str.h"
 
 struct tls_make {
-    const struct str *names; /* subjectAltName: host names ("*.example" too) and addresses; the first is the common name as well */
+    const struct str *names; /* subjectAltName: host names ("*.example" too), addresses; the first is the common name as well */
     size_t count;
     uint64_t from_ms, to_ms; /* wall time of validity */
     bool rsa;                /* RSA 2048 (slow to make) instead of ECDSA P-256 */

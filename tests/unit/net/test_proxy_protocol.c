@@ -1,4 +1,5 @@
-/* PROXY headers: each whole, each byte by byte, each with the client's bytes behind; what cannot be one fails as early as it can. */
+/* PROXY headers: each whole, each byte by byte, each with the client's bytes behind; what cannot be one fails as early as it
+ * can. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,7 +167,8 @@ Test(proxy_protocol, b_version_2)
     buf_free(&text);
 }
 
-/* The checksum of RFC 3720 B.4 over a whole header, made here by another way than the reader's: one bit at a time, from the high end. */
+/* The checksum of RFC 3720 B.4 over a whole header, made here by another way than the reader's: one bit at a time, from the
+ * high end. */
 static uint32_t checksum(const struct buf *b)
 {
     uint32_t crc = UINT32_MAX;

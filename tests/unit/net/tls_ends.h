@@ -1,4 +1,5 @@
-/* tls_ends.h - what the tests of TLS share: certificates made on the spot, two ends over a memory pair in virtual time, and moving them on. */
+/* tls_ends.h - what the tests of TLS share: certificates made on the spot, two ends over a memory pair in virtual time, and
+ * moving them on. */
 #ifndef TESTS_TLS_ENDS_H
 #define TESTS_TLS_ENDS_H
 
@@ -72,7 +73,8 @@ static inline struct tls_context *server_of(const struct pem *pems, size_t count
     for (size_t i = 0; i < count; i++) {
         list[i] = pem_view(&pems[i]);
     }
-    struct tls_context *c = tls_context_server(&(struct tls_server_options){.certificates = list, .count = count, .now_ms = WALL_MS}, &error);
+    struct tls_server_options options = {.certificates = list, .count = count, .now_ms = WALL_MS};
+    struct tls_context *c = tls_context_server(&options, &error);
     cr_assert(c, "%s", error);
     return c;
 }
@@ -92,8 +94,8 @@ static inline void end_setup(struct end *e, struct stream *s)
 }
 
 /* Client and server over a memory pair, TLS started on both, nothing moved yet. */
-static inline void ends_start(struct end *client, struct end *server, struct tls_context *cc, struct tls_context *sc, const char *name,
-                              struct memory_pair_options options)
+static inline void ends_start(struct end *client, struct end *server, struct tls_context *cc, struct tls_context *sc,
+                              const char *name, struct memory_pair_options options)
 {
     struct stream *a, *b;
     stream_memory_pair(l, &options, &a, &b);
@@ -148,6 +150,17 @@ static inline void ends_close(struct end *client, struct end *server)
     end_close(client);
     end_close(server);
     loop_settle(l);
+}
+
+/* n bytes that look like nothing, the same each time. */
+static inline struct buf many(size_t n, unsigned seed)
+{
+    struct buf out = {0};
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 1103515245 + 12345;
+        buf_char(&out, (char)(seed >> 16));
+    }
+    return out;
 }
 
 static inline struct tls_info info(const struct end *e)
