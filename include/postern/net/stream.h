@@ -1,6 +1,6 @@
 /*
- * stream.h - a connection of bytes with one owner: plain socket, memory pair (simulation, tests); TLS goes over the same raw
- * operations later.
+ * stream.h - a connection of bytes with one owner: plain socket, memory pair (simulation, tests); TLS
+ * (tls.h) goes over either.
  *
  * The owner is a task: it is woken when bytes can be read, when queued bytes have left, when a connect finished or failed, when
  * the peer closed. It then asks; nothing is pushed. Reading goes into the caller's memory, so an idle stream holds no buffer.
