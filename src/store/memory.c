@@ -3,7 +3,7 @@
  *
  * An operation is carried out when it is started, in one piece; its result waits in a queue and is told from the loop, so that
  * nobody is called back before start returned. Rows expire logically: one whose time is past is as if it were not there, and is
- * dropped when room is needed.
+ * dropped in passing.
  *
  * Greylist rows that never passed, and rates, are what a flood of strangers makes; they lie in a map of their own (`strangers`)
  * and are the first to go when the store is full, so that a million of them do not push out who is known (`known`). Within a
@@ -15,6 +15,8 @@
 
 #include "operate.h"
 #include "postern/base/map.h"
+
+enum { SWEEP_ROWS = 8, GRACE_MS = 3600 * 1000 };
 
 struct stored { /* a value of the maps */
     struct store_row row;
@@ -34,9 +36,8 @@ struct memory {
     struct rows rows;
     struct map *strangers, *known;
     size_t max;
-    size_t rulings;          /* rows of that table */
-    size_t inserts;          /* since the last sweep */
-    uint64_t soonest_expiry; /* no row expires before */
+    size_t rulings;                        /* rows of that table */
+    size_t strangers_cursor, known_cursor; /* how far sweeping has come */
     struct task task;
     struct store_request *first, **last;
 };
@@ -89,42 +90,39 @@ static bool remove_row(struct rows *r, enum store_table table, struct str key)
     return true;
 }
 
-static void sweep(struct memory *m, struct map *map, uint64_t now_ms)
+/* Looks at a few rows of a map, going round, and drops what has expired: a little with each insert, so that no turn is long. */
+static void sweep_some(struct memory *m, struct map *map, size_t *cursor, uint64_t before_ms)
 {
-    size_t cursor = 0;
     struct str key;
     void *value;
-    while (map_next(map, &cursor, &key, &value)) {
-        struct stored *s = value;
-        if (now_ms >= s->row.expires_ms) {
-            char *whole = xstrndup(key.p, key.n);
-            drop(m, map, (struct str){whole, key.n});
-            free(whole);
-        } else if (s->row.expires_ms < m->soonest_expiry) {
-            m->soonest_expiry = s->row.expires_ms;
+    for (int i = 0; i < SWEEP_ROWS; i++) {
+        if (!map_next(map, cursor, &key, &value)) {
+            *cursor = 0;
+            return;
         }
+        if (before_ms < ((struct stored *)value)->row.expires_ms)
+            continue;
+        char *whole = xstrndup(key.p, key.n);
+        drop(m, map, (struct str){whole, key.n});
+        free(whole);
     }
 }
 
-/* Drops what has expired; when it was swept a short while ago, or nothing has, the oldest row goes. */
+/* While there is room garbage is kept for an hour, so that a clock set back finds what it left. */
 static void make_room(struct memory *m, uint64_t now_ms)
 {
-    if (total(m) < m->max)
-        return;
-    if (now_ms >= m->soonest_expiry && m->inserts >= m->max / 16) {
-        m->soonest_expiry = UINT64_MAX;
-        m->inserts = 0;
-        sweep(m, m->strangers, now_ms);
-        sweep(m, m->known, now_ms);
-    }
-    struct map *from = map_count(m->strangers) ? m->strangers : m->known;
+    uint64_t grace = total(m) < m->max ? GRACE_MS : 0, before = now_ms > grace ? now_ms - grace : 0;
+    struct map *from;
     size_t cursor = 0;
     struct str key;
-    if (total(m) >= m->max && map_next(from, &cursor, &key, NULL)) {
-        char *whole = xstrndup(key.p, key.n);
-        drop(m, from, (struct str){whole, key.n});
-        free(whole);
-    }
+    sweep_some(m, m->strangers, &m->strangers_cursor, before);
+    sweep_some(m, m->known, &m->known_cursor, before);
+    from = map_count(m->strangers) ? m->strangers : m->known;
+    if (total(m) < m->max || !map_next(from, &cursor, &key, NULL))
+        return;
+    char *whole = xstrndup(key.p, key.n);
+    drop(m, from, (struct str){whole, key.n});
+    free(whole);
 }
 
 /* Puts a row as the youngest one; takes the value. */
@@ -135,9 +133,6 @@ static void put_value(struct memory *m, enum store_table table, struct str key, 
     bool stranger = table == STORE_TABLE_RATES || (table == STORE_TABLE_GREYLIST && value->row.passed == 0);
     remove_row(&m->rows, table, key);
     make_room(m, now_ms);
-    m->inserts++;
-    if (value->row.expires_ms < m->soonest_expiry)
-        m->soonest_expiry = value->row.expires_ms;
     map_put(stranger ? m->strangers : m->known, whole, value);
     m->rulings += table == STORE_TABLE_RULINGS;
     buf_free(&room);
@@ -301,7 +296,7 @@ struct store *store_memory(struct loop *l, size_t max_entries)
 
     assert(max_entries > 0);
     *m = (struct memory){.store = {.ops = &ops, .loop = l}, .rows = {&memory_rows}, .strangers = map_new(), .known = map_new(),
-                         .max = max_entries, .soonest_expiry = UINT64_MAX, .task = {.run = tell}};
+                         .max = max_entries, .task = {.run = tell}};
     m->last = &m->first;
     return &m->store;
 }

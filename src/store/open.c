@@ -28,7 +28,8 @@ static bool complain(char **error, const char *format, ...)
 /* Can a database be there? The directory must be writable too, for the files beside it. */
 static bool path_good(const char *path, char **error)
 {
-    char *directory = source_path(path, ".");
+    const char *slash = strrchr(path, '/');
+    char *directory = slash == path ? xstrndup("/", 1) : slash ? xstrndup(path, (size_t)(slash - path)) : xstrndup(".", 1);
     bool good = access(directory, W_OK | X_OK) == 0;
     if (!good)
         complain(error, "store-path: cannot write to the directory %s: %s", directory, strerrordesc_np(errno));

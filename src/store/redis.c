@@ -66,7 +66,7 @@ struct redis {
     bool hope;                      /* operations may wait for the connection */
     bool useful;                    /* this connection has answered an operation */
     struct stream *stream;          /* NULL: down */
-    struct reply_reader reader;
+    struct redis_bytes reader;
     char sha[SHA_TEXT];             /* of the script; empty: the server did not tell, EVAL is used */
     struct requests in_flight, waiting, failed;
     size_t count;                   /* of all three */
@@ -145,7 +145,7 @@ static void drop(struct redis *x, const char *why, struct str detail, bool at_on
     log_detail(x, why, detail);
     if (x->stream)
         stream_close(x->store.loop, &x->stream);
-    reply_reader_close(&x->reader);
+    redis_bytes_close(&x->reader);
     x->state = DOWN;
     x->hope = at_once;
     fail_all(x, &x->in_flight, why);
@@ -196,7 +196,7 @@ static void connect_now(struct redis *x)
     x->state = GREETING;
     x->connected_by_ms = loop_now(x->store.loop) + GREETING_MS;
     x->stream = connect_stream(x);
-    reply_reader_open(&x->reader);
+    redis_bytes_open(&x->reader);
     greet(x);
     loop_wake(x->store.loop, &x->task);
 }
@@ -233,12 +233,12 @@ static bool is_sha(struct str s)
 }
 
 /* One answer to the greeting. A script that may not be loaded (ACL) is sent whole each time. */
-static bool greeting_answered(struct redis *x, const struct reply *reply)
+static bool greeting_answered(struct redis *x, const struct redis_said *reply)
 {
     if (x->greeting == GREETING_SCRIPT) {
-        if (reply->type == REPLY_TEXT && is_sha(reply->text))
+        if (reply->type == SAID_TEXT && is_sha(reply->text))
             memcpy(x->sha, reply->text.p, SHA_TEXT - 1);
-        else if (reply->type != REPLY_ERROR || str_starts(reply->text, STR("NOAUTH")))
+        else if (reply->type != SAID_ERROR || str_starts(reply->text, STR("NOAUTH")))
             goto wrong;
         else
             log_detail(x, "the script cannot be loaded, it is sent each time", reply->text);
@@ -247,12 +247,12 @@ static bool greeting_answered(struct redis *x, const struct reply *reply)
         become_ready(x);
         return true;
     }
-    if (reply->type == REPLY_STATUS && str_eq(reply->text, STR("OK"))) {
+    if (reply->type == SAID_STATUS && str_eq(reply->text, STR("OK"))) {
         x->greeting = x->greeting == GREETING_AUTH && x->settings.database ? GREETING_SELECT : GREETING_SCRIPT;
         return true;
     }
 wrong:
-    drop(x, reply->type == REPLY_ERROR ? redis_error_text(reply->text) : "the server does not speak as Redis does", reply->text,
+    drop(x, reply->type == SAID_ERROR ? redis_error_text(reply->text) : "the server does not speak as Redis does", reply->text,
          false);
     return false;
 }
@@ -267,7 +267,7 @@ static void tell(struct redis *x, struct store_request *r, const struct store_re
 }
 
 /* False: the connection was dropped. */
-static bool request_answered(struct redis *x, const struct reply *reply)
+static bool request_answered(struct redis *x, const struct redis_said *reply)
 {
     struct store_request *r = x->in_flight.first;
     struct store_result result = {0};
@@ -275,7 +275,7 @@ static bool request_answered(struct redis *x, const struct reply *reply)
         drop(x, "the Redis server said something unasked", reply->text, false);
         return false;
     }
-    if (reply->type == REPLY_ERROR && str_starts(reply->text, STR("NOSCRIPT")) && !r->whole_script) {
+    if (reply->type == SAID_ERROR && str_starts(reply->text, STR("NOSCRIPT")) && !r->whole_script) {
         requests_take(&x->in_flight);
         r->whole_script = true;
         if (r->cancelled)
@@ -285,7 +285,7 @@ static bool request_answered(struct redis *x, const struct reply *reply)
         return true;
     }
     struct page *page = store_is_paged(r->op->kind) ? page_new() : NULL;
-    if (reply->type == REPLY_ERROR) {
+    if (reply->type == SAID_ERROR) {
         result.error = redis_error_text(reply->text);
         log_detail(x, result.error, reply->text);
     } else if (!redis_understand(r->op, reply, &result, page)) {
@@ -304,16 +304,16 @@ static bool request_answered(struct redis *x, const struct reply *reply)
 /* False: the connection was dropped. */
 static bool take_replies(struct redis *x)
 {
-    struct reply *reply;
+    struct redis_said *reply;
     for (;;) {
-        if (!reply_reader_next(&x->reader, &reply)) {
+        if (!redis_bytes_next(&x->reader, &reply)) {
             drop(x, "the Redis server does not keep to the protocol", str_of(x->reader.reader->errstr), false);
             return false;
         }
         if (!reply)
             return true;
         bool good = x->state == GREETING ? greeting_answered(x, reply) : request_answered(x, reply);
-        reply_free(reply);
+        redis_said_free(reply);
         if (!good)
             return false;
     }
@@ -336,7 +336,7 @@ static void read_all(struct redis *x)
             connection_ended(x, n == STREAM_EOF ? "it was closed" : stream_error(x->stream));
             return;
         }
-        if (!reply_reader_feed(&x->reader, bytes, (size_t)n)) {
+        if (!redis_bytes_feed(&x->reader, bytes, (size_t)n)) {
             drop(x, "the Redis server does not keep to the protocol", STR("a reply without end"), false);
             return;
         }
@@ -447,7 +447,7 @@ static void redis_destroy(struct store *s)
     requests_free(x, &x->in_flight);
     requests_free(x, &x->waiting);
     requests_free(x, &x->failed);
-    reply_reader_close(&x->reader);
+    redis_bytes_close(&x->reader);
     arena_clear(&x->arena);
     free(x);
 }

@@ -22,31 +22,31 @@ void redis_format_operation(struct buf *out, const struct store_operation *op, s
 
 /* --- replies ---------------------------------------------------------------------------------------------------------------- */
 
-enum reply_type { REPLY_STATUS, REPLY_ERROR, REPLY_INTEGER, REPLY_TEXT, REPLY_NIL, REPLY_ARRAY };
-struct reply {
-    enum reply_type type;
+enum redis_said_type { SAID_STATUS, SAID_ERROR, SAID_INTEGER, SAID_TEXT, SAID_NIL, SAID_ARRAY };
+struct redis_said {
+    enum redis_said_type type;
     long long number;
     struct str text;       /* STATUS, ERROR, TEXT */
-    struct reply **items;  /* ARRAY; none is NULL in a whole reply */
+    struct redis_said **items;  /* ARRAY; none is NULL in a whole reply */
     size_t count;
 };
-void reply_free(struct reply *reply); /* NULL too */
+void redis_said_free(struct redis_said *reply); /* NULL too */
 
 /* Bytes to replies, with bounds on all that a server could make us hold. */
-struct reply_reader {
+struct redis_bytes {
     redisReader *reader;
     size_t objects, octets; /* of the reply that is being read */
 };
-enum { REPLY_OBJECTS_MAX = 4096, REPLY_OCTETS_MAX = 1 << 20 };
-void reply_reader_open(struct reply_reader *r);
-void reply_reader_close(struct reply_reader *r); /* also when it is not open */
+enum { SAID_OBJECTS_MAX = 4096, SAID_OCTETS_MAX = 1 << 20 };
+void redis_bytes_open(struct redis_bytes *r);
+void redis_bytes_close(struct redis_bytes *r); /* also when it is not open */
 /* False: this is no Redis protocol, or beyond the bounds; the connection is of no use any more. */
-bool reply_reader_feed(struct reply_reader *r, const void *bytes, size_t n);
+bool redis_bytes_feed(struct redis_bytes *r, const void *bytes, size_t n);
 /* The next whole reply (to be freed), NULL: not yet. False as above. */
-bool reply_reader_next(struct reply_reader *r, struct reply **reply);
+bool redis_bytes_next(struct redis_bytes *r, struct redis_said **reply);
 
 /* What the reply to an operation means. False: it is not what our script answers. page: fresh, for paged operations. */
-bool redis_understand(const struct store_operation *op, const struct reply *reply, struct store_result *result,
+bool redis_understand(const struct store_operation *op, const struct redis_said *reply, struct store_result *result,
                       struct page *page);
 const char *redis_error_text(struct str error); /* static text for "-ERR ..." */
 

@@ -14,30 +14,30 @@
 
 /* --- objects ---------------------------------------------------------------------------------------------------------------- */
 
-void reply_free(struct reply *reply)
+void redis_said_free(struct redis_said *reply)
 {
     if (!reply)
         return;
     for (size_t i = 0; i < reply->count; i++)
-        reply_free(reply->items[i]);
+        redis_said_free(reply->items[i]);
     free(reply->items);
     free((char *)(uintptr_t)reply->text.p);
     free(reply);
 }
 
 /* A new object in its place in the array that is being read; NULL: too many. */
-static struct reply *new_object(const redisReadTask *task, enum reply_type type, size_t objects, size_t octets)
+static struct redis_said *new_object(const redisReadTask *task, enum redis_said_type type, size_t objects, size_t octets)
 {
-    struct reply_reader *r = task->privdata;
-    if (objects > REPLY_OBJECTS_MAX - r->objects || octets > REPLY_OCTETS_MAX - r->octets)
+    struct redis_bytes *r = task->privdata;
+    if (objects > SAID_OBJECTS_MAX - r->objects || octets > SAID_OCTETS_MAX - r->octets)
         return NULL;
     r->objects += objects;
     r->octets += octets;
-    struct reply *reply = xcalloc(1, sizeof *reply);
+    struct redis_said *reply = xcalloc(1, sizeof *reply);
     reply->type = type;
     if (task->parent) {
-        struct reply *parent = task->parent->obj;
-        assert(parent->type == REPLY_ARRAY && (size_t)task->idx < parent->count);
+        struct redis_said *parent = task->parent->obj;
+        assert(parent->type == SAID_ARRAY && (size_t)task->idx < parent->count);
         parent->items[task->idx] = reply;
     }
     return reply;
@@ -45,10 +45,10 @@ static struct reply *new_object(const redisReadTask *task, enum reply_type type,
 
 static void *create_text(const redisReadTask *task, char *text, size_t n)
 {
-    enum reply_type type = task->type == REDIS_REPLY_STATUS ? REPLY_STATUS : REPLY_TEXT;
+    enum redis_said_type type = task->type == REDIS_REPLY_STATUS ? SAID_STATUS : SAID_TEXT;
     if (task->type == REDIS_REPLY_ERROR)
-        type = REPLY_ERROR;
-    struct reply *reply = new_object(task, type, 1, n);
+        type = SAID_ERROR;
+    struct redis_said *reply = new_object(task, type, 1, n);
     if (reply)
         reply->text = (struct str){xstrndup(text, n), n};
     return reply;
@@ -56,9 +56,9 @@ static void *create_text(const redisReadTask *task, char *text, size_t n)
 
 static void *create_array(const redisReadTask *task, int elements)
 {
-    if (elements < 0 || elements >= REPLY_OBJECTS_MAX)
+    if (elements < 0 || elements >= SAID_OBJECTS_MAX)
         return NULL;
-    struct reply *reply = new_object(task, REPLY_ARRAY, 1, 0);
+    struct redis_said *reply = new_object(task, SAID_ARRAY, 1, 0);
     if (reply && elements > 0) {
         reply->items = xcalloc((size_t)elements, sizeof *reply->items);
         reply->count = (size_t)elements;
@@ -68,7 +68,7 @@ static void *create_array(const redisReadTask *task, int elements)
 
 static void *create_number(const redisReadTask *task, long long value)
 {
-    struct reply *reply = new_object(task, REPLY_INTEGER, 1, 0);
+    struct redis_said *reply = new_object(task, SAID_INTEGER, 1, 0);
     if (reply)
         reply->number = value;
     return reply;
@@ -76,40 +76,40 @@ static void *create_number(const redisReadTask *task, long long value)
 
 static void *create_nil(const redisReadTask *task)
 {
-    return new_object(task, REPLY_NIL, 1, 0);
+    return new_object(task, SAID_NIL, 1, 0);
 }
 
 static void free_object(void *reply)
 {
-    reply_free(reply);
+    redis_said_free(reply);
 }
 
 /* --- the reader ------------------------------------------------------------------------------------------------------------- */
 
-void reply_reader_open(struct reply_reader *r)
+void redis_bytes_open(struct redis_bytes *r)
 {
     static redisReplyObjectFunctions functions = {create_text, create_array, create_number, create_nil, free_object};
-    *r = (struct reply_reader){.reader = redisReaderCreateWithFunctions(&functions)};
+    *r = (struct redis_bytes){.reader = redisReaderCreateWithFunctions(&functions)};
     if (!r->reader)
         abort(); /* out of memory */
     r->reader->privdata = r;
 }
 
-void reply_reader_close(struct reply_reader *r)
+void redis_bytes_close(struct redis_bytes *r)
 {
     if (r->reader)
         redisReaderFree(r->reader);
-    *r = (struct reply_reader){0};
+    *r = (struct redis_bytes){0};
 }
 
-bool reply_reader_feed(struct reply_reader *r, const void *bytes, size_t n)
+bool redis_bytes_feed(struct redis_bytes *r, const void *bytes, size_t n)
 {
-    if (r->reader->len - r->reader->pos + n > REPLY_OCTETS_MAX) /* what is left of a half reply */
+    if (r->reader->len - r->reader->pos + n > SAID_OCTETS_MAX) /* what is left of a half reply */
         return false;
     return redisReaderFeed(r->reader, bytes, n) == REDIS_OK;
 }
 
-bool reply_reader_next(struct reply_reader *r, struct reply **reply)
+bool redis_bytes_next(struct redis_bytes *r, struct redis_said **reply)
 {
     void *object = NULL;
     *reply = NULL;
@@ -125,15 +125,15 @@ bool reply_reader_next(struct reply_reader *r, struct reply **reply)
 
 enum { ROW_NUMBERS = 10 };
 
-static bool number_of(const struct reply *reply, uint64_t *out)
+static bool number_of(const struct redis_said *reply, uint64_t *out)
 {
-    if (reply->type != REPLY_INTEGER || reply->number < 0 || (uint64_t)reply->number > STORE_FOREVER)
+    if (reply->type != SAID_INTEGER || reply->number < 0 || (uint64_t)reply->number > STORE_FOREVER)
         return false;
     *out = (uint64_t)reply->number;
     return true;
 }
 
-static bool understand_row(const struct store_operation *op, const struct reply *reply, struct store_result *result)
+static bool understand_row(const struct store_operation *op, const struct redis_said *reply, struct store_result *result)
 {
     uint64_t n[ROW_NUMBERS];
     if (reply->count != ROW_NUMBERS)
@@ -153,11 +153,11 @@ static bool understand_row(const struct store_operation *op, const struct reply 
     return true;
 }
 
-static bool understand_entry(const struct reply *key, const struct reply *row, struct page *page)
+static bool understand_entry(const struct redis_said *key, const struct redis_said *row, struct page *page)
 {
     uint64_t n[5];
     struct str rest = row->text, word;
-    if (key->type != REPLY_TEXT || key->text.n > STORE_KEY_MAX || row->type != REPLY_TEXT || page->count == STORE_PAGE_MAX)
+    if (key->type != SAID_TEXT || key->text.n > STORE_KEY_MAX || row->type != SAID_TEXT || page->count == STORE_PAGE_MAX)
         return false;
     for (size_t i = 0; i < 5; i++) {
         if (!str_split(&rest, ' ', &word) || !str_to_u64(word, UINT64_MAX, &n[i]))
@@ -170,11 +170,11 @@ static bool understand_entry(const struct reply *key, const struct reply *row, s
     return true;
 }
 
-static bool understand_page(const struct store_operation *op, const struct reply *reply, struct store_result *result,
+static bool understand_page(const struct store_operation *op, const struct redis_said *reply, struct store_result *result,
                             struct page *page)
 {
     uint64_t cursor, *counts[] = {&result->stats.rows, &result->stats.expired, &result->stats.passed};
-    if (reply->count == 0 || reply->items[0]->type != REPLY_TEXT || !str_to_u64(reply->items[0]->text, UINT64_MAX, &cursor))
+    if (reply->count == 0 || reply->items[0]->type != SAID_TEXT || !str_to_u64(reply->items[0]->text, UINT64_MAX, &cursor))
         return false;
     if (cursor != 0)
         result->cursor = page->cursor = arena_str(&page->arena, reply->items[0]->text);
@@ -198,10 +198,11 @@ static bool understand_page(const struct store_operation *op, const struct reply
     return true;
 }
 
-bool redis_understand(const struct store_operation *op, const struct reply *reply, struct store_result *result, struct page *page)
+bool redis_understand(const struct store_operation *op, const struct redis_said *reply, struct store_result *result,
+                      struct page *page)
 {
     *result = (struct store_result){0};
-    if (reply->type != REPLY_ARRAY)
+    if (reply->type != SAID_ARRAY)
         return false;
     if (!(page ? understand_page(op, reply, result, page) : understand_row(op, reply, result))) {
         *result = (struct store_result){0};

@@ -2,11 +2,9 @@
  * sqlite.c - the store in a file: one thread owns the connection, so that neither a slow disk nor a checkpoint ever stops the
  * loop.
  *
- *     loop     start: the operation is copied into a request, at the end of the queue (bounded: beyond it the request fails at
- *              once)
- *     thread   takes what is queued, at most 50, runs it in one transaction (a read transaction when all only peek), puts it to
- *              the answered ones, writes to an eventfd. Between transactions it sweeps expired rows, at most 100 of a kind at a
- *              time
+ *     loop     start: the operation is copied into a request, which is posted (bounded: beyond it the request fails at once)
+ *     thread   takes what is posted, runs it in transactions of at most 50 (read transactions when all only peek), posts it back,
+ *              writes to an eventfd. Between transactions it sweeps expired rows, at most 100 of a kind at a time
  *     loop     the eventfd wakes the task, which tells the answers, in the order of their starting
  *
  * A cancelled request stays where it is and is dropped when it comes back; not yet begun, it is not carried out. A transaction
@@ -14,11 +12,13 @@
  * not fail the others. A file that cannot be opened or is damaged makes every operation an error; it is opened anew each second
  * until that works.
  *
- * The thread neither logs nor counts (log and counters belong to the loop): it only leaves static texts in results. Locking:
- * `lock` guards the two lists and `stopping`; the database is the thread's alone. See sqlite_db.h about fork().
+ * The thread neither logs nor counts (log and counters belong to the loop): it only leaves static texts in results. There is no
+ * lock: on a machine that is busy a thread that has one may be put aside, and the loop would wait for it. Requests change hands
+ * through two boxes (one writer, one reader who takes all); the database is the thread's alone. See sqlite_db.h about fork().
  */
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -51,35 +51,37 @@ struct store_request {
     struct store_request *next;
 };
 
-struct requests { /* a queue */
+struct requests { /* a queue, of one thread */
     struct store_request *first, **last;
-    size_t count;
 };
+
+/* A box between two threads: the newest lies on top. */
+typedef _Atomic(struct store_request *) box;
 
 struct sqlite {
     struct store store;
     char *path;
     pthread_t thread;
-    bool threadless;                 /* it could not be started: every operation fails */
-    pthread_mutex_t lock;
-    pthread_cond_t more;
-    struct requests queue, answered; /* under lock */
-    bool waiting;                    /* under lock: the thread sleeps on `more` */
+    bool threadless;         /* it could not be started: every operation fails */
+    box posted, answered;    /* to the thread, and back */
+    atomic_size_t waiting;   /* posted, and not yet taken for a transaction */
+    atomic_bool asleep;      /* the thread wants to be woken when something is posted */
     atomic_bool stopping;
-    int event;                       /* eventfd: there are answered ones */
+    int to_thread, to_loop;  /* eventfds */
     struct watch watch;
     struct task task;
-    struct requests refused;         /* the loop's own: the queue was full */
+    struct requests refused; /* the loop's own: there was no room */
     /* the thread's own */
+    struct requests queue;
     struct database database;
-    const char *closed_because;      /* not open: why */
-    uint64_t reopen_ms, sweep_ms;    /* mono: when next */
-    uint64_t now_ms;                 /* wall clock of the last operation; 0: none yet */
+    const char *closed_because;    /* not open: why */
+    uint64_t reopen_ms, sweep_ms;  /* mono: when next */
+    uint64_t now_ms;               /* wall clock of the last operation; 0: none yet */
 };
 
 static void requests_init(struct requests *q)
 {
-    *q = (struct requests){0};
+    q->first = NULL;
     q->last = &q->first;
 }
 
@@ -88,7 +90,6 @@ static void requests_add(struct requests *q, struct store_request *r)
     r->next = NULL;
     *q->last = r;
     q->last = &r->next;
-    q->count++;
 }
 
 static struct store_request *requests_take(struct requests *q)
@@ -96,11 +97,51 @@ static struct store_request *requests_take(struct requests *q)
     struct store_request *r = q->first;
     if (r) {
         q->first = r->next;
-        q->count--;
         if (!q->first)
             q->last = &q->first;
     }
     return r;
+}
+
+/* Puts a chain, newest first, into the box; true: it was empty. */
+static bool box_put(box *b, struct store_request *newest, struct store_request *oldest)
+{
+    struct store_request *top = atomic_load(b);
+    do
+        oldest->next = top;
+    while (!atomic_compare_exchange_weak(b, &top, newest));
+    return !top;
+}
+
+/* Takes all, oldest first, behind what is in the queue. */
+static void box_empty(box *b, struct requests *q)
+{
+    struct store_request *r = atomic_exchange(b, NULL), *oldest_first = NULL;
+    while (r) {
+        struct store_request *older = r->next;
+        r->next = oldest_first;
+        oldest_first = r;
+        r = older;
+    }
+    while (oldest_first) {
+        r = oldest_first;
+        oldest_first = r->next;
+        requests_add(q, r);
+    }
+}
+
+static void ring(int event)
+{
+    uint64_t one = 1;
+    if (write(event, &one, sizeof one) < 0)
+        assert(errno == EAGAIN); /* so many unread that one more says nothing new */
+}
+
+static void silence(int event)
+{
+    uint64_t times;
+    ssize_t n = read(event, &times, sizeof times);
+    (void)n; /* nothing to read: somebody did */
 }
 
 static void request_free(struct store_request *r)
@@ -215,33 +256,34 @@ static void sweep(struct sqlite *s)
 
 /* --- the thread: its life --------------------------------------------------------------------------------------------------- */
 
-/* Waits for requests, at most until something else is due. Fills batch; 0: none now. */
+/* Sleeps until something is posted, at most until something else is due. */
+static void sleep_thread(struct sqlite *s)
+{
+    uint64_t now = mono_ms();
+    struct pollfd p = {.fd = s->to_thread, .events = POLLIN};
+    atomic_store(&s->asleep, true);
+    if (!atomic_load(&s->posted) && !atomic_load(&s->stopping)) /* looked at after saying so: whoever posts later rings */
+        poll(&p, 1, s->sweep_ms > now ? (int)(s->sweep_ms - now) : 0);
+    atomic_store(&s->asleep, false);
+    silence(s->to_thread);
+}
+
 static size_t take_batch(struct sqlite *s, struct store_request *batch[BATCH_MAX])
 {
     size_t n = 0;
-    pthread_mutex_lock(&s->lock);
-    if (!s->queue.first && !atomic_load(&s->stopping)) {
-        struct timespec until = {.tv_sec = (time_t)(s->sweep_ms / 1000), .tv_nsec = (long)(s->sweep_ms % 1000) * 1000000};
-        s->waiting = true;
-        pthread_cond_timedwait(&s->more, &s->lock, &until);
-        s->waiting = false;
-    }
+    box_empty(&s->posted, &s->queue);
     while (n < BATCH_MAX && s->queue.first)
         batch[n++] = requests_take(&s->queue);
-    pthread_mutex_unlock(&s->lock);
+    atomic_fetch_sub(&s->waiting, n);
     return n;
 }
 
 static void answer(struct sqlite *s, struct store_request *const *batch, size_t n)
 {
-    pthread_mutex_lock(&s->lock);
-    bool first = !s->answered.first;
-    for (size_t i = 0; i < n; i++)
-        requests_add(&s->answered, batch[i]);
-    pthread_mutex_unlock(&s->lock);
-    uint64_t one = 1;
-    if (first && write(s->event, &one, sizeof one) < 0)
-        assert(errno == EAGAIN); /* so many unread that one more says nothing new */
+    for (size_t i = 1; i < n; i++)
+        batch[i]->next = batch[i - 1];
+    if (box_put(&s->answered, batch[n - 1], batch[0]))
+        ring(s->to_loop);
 }
 
 static void *thread_main(void *context)
@@ -251,12 +293,15 @@ static void *thread_main(void *context)
     ensure_open(s);
     s->sweep_ms = mono_ms() + REOPEN_MS;
     for (;;) {
+        bool last = atomic_load(&s->stopping); /* nothing is posted after that was said */
         size_t n = take_batch(s, batch);
         if (n > 0) {
             run_batch(s, batch, n);
             answer(s, batch, n);
-        } else if (atomic_load(&s->stopping)) {
+        } else if (last) {
             break;
+        } else {
+            sleep_thread(s);
         }
         if (mono_ms() >= s->sweep_ms)
             sweep(s);
@@ -275,10 +320,8 @@ static struct sqlite *sqlite_of(struct store *s)
 static void event_ready(struct watch *w, unsigned what)
 {
     struct sqlite *s = (struct sqlite *)(void *)((char *)w - offsetof(struct sqlite, watch));
-    uint64_t times;
     (void)what;
-    ssize_t n = read(s->event, &times, sizeof times);
-    (void)n;
+    silence(s->to_loop);
     loop_wake(s->store.loop, &s->task);
 }
 
@@ -296,10 +339,8 @@ static void tell(struct task *t)
     struct sqlite *s = (struct sqlite *)(void *)((char *)t - offsetof(struct sqlite, task));
     struct requests refused = s->refused, answered;
     requests_init(&s->refused);
-    pthread_mutex_lock(&s->lock);
-    answered = s->answered;
-    requests_init(&s->answered);
-    pthread_mutex_unlock(&s->lock);
+    requests_init(&answered);
+    box_empty(&s->answered, &answered);
     tell_all(&answered);
     tell_all(&refused);
 }
@@ -311,20 +352,16 @@ static struct store_request *sqlite_start(struct store *store, const struct stor
     r->op = store_operation_copy(op);
     r->done = done;
     r->context = context;
-    pthread_mutex_lock(&s->lock);
-    bool full = s->queue.count >= QUEUE_MAX || s->threadless, wake = s->waiting && !full;
-    if (!full)
-        requests_add(&s->queue, r);
-    if (wake)
-        s->waiting = false; /* one signal is enough */
-    pthread_mutex_unlock(&s->lock);
-    if (wake)
-        pthread_cond_signal(&s->more);
-    if (full) {
+    if (s->threadless || atomic_load(&s->waiting) >= QUEUE_MAX) {
         r->result.error = s->threadless ? "no thread could be started for the database"
                                         : "too many operations are waiting for the disk";
         requests_add(&s->refused, r);
         loop_wake(store->loop, &s->task);
+    } else {
+        atomic_fetch_add(&s->waiting, 1);
+        box_put(&s->posted, r, r);
+        if (atomic_exchange(&s->asleep, false))
+            ring(s->to_thread);
     }
     return r;
 }
@@ -347,10 +384,8 @@ static void sqlite_destroy(struct store *store)
 {
     struct sqlite *s = sqlite_of(store);
     struct timespec until;
-    pthread_mutex_lock(&s->lock);
     atomic_store(&s->stopping, true);
-    pthread_cond_signal(&s->more);
-    pthread_mutex_unlock(&s->lock);
+    ring(s->to_thread);
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += STOP_SECONDS;
     loop_unwake(store->loop, &s->task);
@@ -360,11 +395,11 @@ static void sqlite_destroy(struct store *store)
         pthread_detach(s->thread);
         return;
     }
+    box_empty(&s->posted, &s->queue); /* there is something only if there was no thread */
+    box_empty(&s->answered, &s->queue);
     requests_free(&s->queue);
-    requests_free(&s->answered);
-    close(s->event);
-    pthread_cond_destroy(&s->more);
-    pthread_mutex_destroy(&s->lock);
+    close(s->to_thread);
+    close(s->to_loop);
     free(s->path);
     free(s);
 }
@@ -384,7 +419,6 @@ struct store *store_sqlite(struct loop *l, const char *path)
 {
     static const struct store_ops ops = {sqlite_start, sqlite_cancel, sqlite_destroy};
     struct sqlite *s = xcalloc(1, sizeof *s);
-    pthread_condattr_t attributes;
     s->store = (struct store){.ops = &ops, .loop = l};
     s->path = xstrndup(path, strlen(path));
     s->database = (struct database){.path = s->path};
@@ -392,16 +426,11 @@ struct store *store_sqlite(struct loop *l, const char *path)
     s->task.run = tell;
     s->watch.ready = event_ready;
     requests_init(&s->queue);
-    requests_init(&s->answered);
     requests_init(&s->refused);
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->more, &attributes);
-    pthread_condattr_destroy(&attributes);
-    s->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    assert(s->event >= 0);
-    watch_start(l, &s->watch, s->event, WATCH_READ);
+    s->to_thread = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    s->to_loop = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    assert(s->to_thread >= 0 && s->to_loop >= 0);
+    watch_start(l, &s->watch, s->to_loop, WATCH_READ);
     start_thread(s);
     return &s->store;
 }

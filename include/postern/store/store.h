@@ -129,7 +129,7 @@ struct store {
     uint64_t quiet_until_ms; /* mono: failures are logged once a minute */
 };
 
-/* Beyond max rows what has expired goes first, then the oldest greylist rows that never passed, then the oldest of the rest. */
+/* What has expired is dropped along the way; beyond max rows the oldest greylist rows that never passed go, then the oldest. */
 struct store *store_memory(struct loop *l, size_t max_entries);
 static inline void store_free(struct store **s)
 {

@@ -666,25 +666,25 @@ Test(reader, split_anywhere)
     static const char text[] = "+OK\r\n" ROW("123") "-ERR x\r\n$5\r\na\r\nbc\r\n*2\r\n*1\r\n$-1\r\n:7\r\n*0\r\n$0\r\n\r\n";
     const size_t n = sizeof text - 1;
     for (size_t split = 0; split <= n; split++) {
-        struct reply_reader r;
-        struct reply *reply;
+        struct redis_bytes r;
+        struct redis_said *reply;
         int replies = 0;
-        reply_reader_open(&r);
+        redis_bytes_open(&r);
         for (int part = 0; part < 2; part++) {
-            cr_assert(reply_reader_feed(&r, part ? text + split : text, part ? n - split : split));
-            while (reply_reader_next(&r, &reply) && reply) {
-                static const enum reply_type types[] = {REPLY_STATUS, REPLY_ARRAY, REPLY_ERROR, REPLY_TEXT,
-                                                        REPLY_ARRAY,  REPLY_ARRAY, REPLY_TEXT};
+            cr_assert(redis_bytes_feed(&r, part ? text + split : text, part ? n - split : split));
+            while (redis_bytes_next(&r, &reply) && reply) {
+                static const enum redis_said_type types[] = {SAID_STATUS, SAID_ARRAY, SAID_ERROR, SAID_TEXT,
+                                                        SAID_ARRAY,  SAID_ARRAY, SAID_TEXT};
                 cr_assert_eq(reply->type, types[replies], "split at %zu, reply %d", split, replies);
                 if (replies == 1)
                     cr_assert(reply->count == 10 && reply->items[1]->number == 123);
                 if (replies == 3)
                     cr_assert(str_eq(reply->text, STR("a\r\nbc")));
                 replies++;
-                reply_free(reply);
+                redis_said_free(reply);
             }
         }
         cr_assert_eq(replies, 7);
-        reply_reader_close(&r);
+        redis_bytes_close(&r);
     }
 }
