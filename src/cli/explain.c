@@ -3,6 +3,8 @@
  */
 #include "explain.h"
 
+#include <stdio.h>
+
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +61,28 @@ static int read_recipients(struct explain *e)
     return EXIT_OK;
 }
 
+/* Not an address by RFC 5321, yet something SPF has an answer to (RFC 7208 4.3, "@example.com"): split at the last @ and taken as it is. */
+static void take_loosely(struct str text, struct path *out)
+{
+    if (text.n >= 2 && text.p[0] == '<' && text.p[text.n - 1] == '>')
+        text = str_sub(text, 1, text.n - 1);
+    size_t at = text.n;
+    while (at > 0 && text.p[at - 1] != '@')
+        at--;
+    *out = (struct path){.whole = text, .domain = str_sub(text, at, text.n)};
+    out->local = out->local_plain = str_sub(text, 0, at ? at - 1 : 0);
+}
+
+static void read_sender(struct explain *e)
+{
+    struct str text = str_of(e->options.from);
+    struct path *sender = &e->subjects[STAGE_MAIL].sender;
+    if (path_parse(text.n ? text : STR("<>"), true, false, &e->arena, sender))
+        return;
+    take_loosely(text, sender);
+    fprintf(stderr, "postern explain: a session refuses '%s' with 501 (it is not an address); judged as it is\n", e->options.from);
+}
+
 /* Everything that needs no file and no network. */
 static int read_subject(struct explain *e)
 {
@@ -69,10 +93,8 @@ static int read_subject(struct explain *e)
     if (!addr_parse(str_of(o->client), &e->subjects[STAGE_CONNECT].client.addr))
         return cli_wrong(e->args, "--client: '%s' is not an IP address", o->client);
     e->subjects[STAGE_HELO].helo = str_of(o->helo ? o->helo : "");
-    bool null_sender = o->from && o->from[0] == '\0';
-    struct path *sender = &e->subjects[STAGE_MAIL].sender;
-    if (o->from && !path_parse(null_sender ? STR("<>") : str_of(o->from), true, false, &e->arena, sender))
-        return cli_wrong(e->args, "--from: '%s' is not an address", o->from);
+    if (o->from)
+        read_sender(e);
     if (read_recipients(e) != EXIT_OK)
         return EXIT_USAGE;
     if (o->message && !explain_read_message(e, &error))
