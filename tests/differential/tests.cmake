@@ -7,4 +7,9 @@ if(debian_python3)
   add_test(NAME differential/spf COMMAND ${debian_python3} ${CMAKE_CURRENT_LIST_DIR}/spf.py $<TARGET_FILE:spf_driver>)
   set_tests_properties(differential/spf PROPERTIES LABELS differential TIMEOUT 300 SKIP_RETURN_CODE 77
                        FAIL_REGULAR_EXPRESSION "${SANITIZER_WORDS}")
+  add_executable(dkim_driver ${CMAKE_CURRENT_LIST_DIR}/dkim_driver.c)
+  target_link_libraries(dkim_driver PRIVATE postern_checks)
+  add_test(NAME differential/dkim COMMAND ${debian_python3} ${CMAKE_CURRENT_LIST_DIR}/dkim.py $<TARGET_FILE:dkim_driver>)
+  set_tests_properties(differential/dkim PROPERTIES LABELS differential TIMEOUT 300 SKIP_RETURN_CODE 77
+                       FAIL_REGULAR_EXPRESSION "${SANITIZER_WORDS}")
 endif()
