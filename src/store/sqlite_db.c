@@ -31,10 +31,8 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
                            "ON CONFLICT (key) DO UPDATE SET width = ?3, newest = ?4, slots = ?5, expires = ?6",
     [STATEMENT_REMOVE_RATE] = "DELETE FROM rate WHERE key = ?2",
     [STATEMENT_WALK_RATES] = "SELECT key, width, newest, slots, expires FROM rate WHERE key >= ?2 ORDER BY key",
-    [STATEMENT_SWEEP] =
-        "DELETE FROM entry WHERE (kind, key) IN (SELECT kind, key FROM entry WHERE expires <= ?1 ORDER BY expires LIMIT ?2)",
-    [STATEMENT_SWEEP_RATES] =
-        "DELETE FROM rate WHERE key IN (SELECT key FROM rate WHERE expires <= ?1 ORDER BY expires LIMIT ?2)",
+    [STATEMENT_EXPIRED] = "SELECT key, kind FROM entry WHERE expires <= ?1 ORDER BY expires LIMIT ?2",
+    [STATEMENT_EXPIRED_RATES] = "SELECT key, 4 FROM rate WHERE expires <= ?1 ORDER BY expires LIMIT ?2",
     [STATEMENT_BEGIN] = "BEGIN",
     [STATEMENT_BEGIN_IMMEDIATE] = "BEGIN IMMEDIATE",
     [STATEMENT_COMMIT] = "COMMIT",
@@ -274,17 +272,29 @@ bool database_commit(struct database *d)
     return false;
 }
 
+/* First all keys, then each by its key: a DELETE with a subquery of pairs makes SQLite look at every row of a kind. */
 static bool sweep_step(struct database *d, enum statement which, uint64_t before, size_t *removed)
 {
+    struct { int table; struct str key; } expired[DATABASE_SWEEP_ROWS];
+    struct arena arena = {0};
+    size_t count = 0;
     sqlite3_stmt *s = d->statements[which];
+    int rc;
     sqlite3_bind_int64(s, 1, (sqlite3_int64)before);
     sqlite3_bind_int(s, 2, DATABASE_SWEEP_ROWS);
-    if (!run(d, which))
-        return false;
-    size_t changes = (size_t)sqlite3_changes(d->db);
-    if (changes > *removed)
-        *removed = changes;
-    return true;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW && count < DATABASE_SWEEP_ROWS) {
+        struct str key = {sqlite3_column_blob(s, 0), (size_t)sqlite3_column_bytes(s, 0)};
+        expired[count].table = sqlite3_column_int(s, 1);
+        expired[count++].key = arena_str(&arena, key);
+    }
+    sqlite3_reset(s);
+    bool good = note(d, rc);
+    for (size_t i = 0; good && i < count; i++)
+        good = remove_row(&d->rows, (enum store_table)expired[i].table, expired[i].key);
+    arena_clear(&arena);
+    if (count > *removed)
+        *removed = count;
+    return good;
 }
 
 bool database_sweep(struct database *d, uint64_t now_ms, size_t *removed)
@@ -293,7 +303,12 @@ bool database_sweep(struct database *d, uint64_t now_ms, size_t *removed)
     if (now_ms <= DATABASE_SWEEP_GRACE_MS)
         return true;
     uint64_t before = now_ms - DATABASE_SWEEP_GRACE_MS;
-    return sweep_step(d, STATEMENT_SWEEP, before, removed) && sweep_step(d, STATEMENT_SWEEP_RATES, before, removed);
+    if (!database_begin(d, true))
+        return false;
+    if (sweep_step(d, STATEMENT_EXPIRED, before, removed) && sweep_step(d, STATEMENT_EXPIRED_RATES, before, removed))
+        return database_commit(d);
+    database_rollback(d);
+    return false;
 }
 
 bool database_is_broken(const struct database *d)

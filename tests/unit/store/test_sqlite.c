@@ -476,6 +476,42 @@ Test(sqlite, what_expired_long_ago_is_swept_in_small_steps, .init = begin, .fini
     database_close(&d);
 }
 
+/* Counted in steps of SQLite's machine: what is not touched costs nothing, however much of it there is. */
+Test(sqlite, no_operation_looks_at_all_rows, .init = begin, .fini = end)
+{
+    struct database d = {.path = path};
+    const char *error;
+    char key[32];
+    size_t removed;
+    struct store_result result;
+    cr_assert(database_open(&d, &error), "%s", error);
+    cr_assert(database_begin(&d, true));
+    for (int i = 0; i < 20000; i++) {
+        snprintf(key, sizeof key, "%d", i);
+        struct store_operation op = operation(i % 4 ? STORE_GREYLIST : STORE_RATE, STORE_TOUCH, key, 100);
+        op.ttl_ms = i % 200 == 1 ? 1500 : 100000000;
+        cr_assert(store_operate(&d.rows, &op, &result, NULL));
+    }
+    cr_assert(database_commit(&d));
+    for (int i = 0; i < STATEMENT_COUNT; i++)
+        sqlite3_stmt_status(d.statements[i], SQLITE_STMTSTATUS_VM_STEP, 1);
+    cr_assert(database_sweep(&d, 1600 + DATABASE_SWEEP_GRACE_MS, &removed));
+    cr_assert_eq(removed, DATABASE_SWEEP_ROWS);
+    struct str ruling = STR("none");
+    for (int kind = STORE_MARK; kind <= STORE_DENY; kind++) {
+        struct page *page = store_is_paged((enum store_kind)kind) ? page_new() : NULL;
+        struct store_operation op = operation((enum store_kind)kind, STORE_TOUCH, "7777", 100);
+        op.client = op.key, op.rulings = &ruling, op.ruling_count = 1, op.limit = 10;
+        cr_assert(store_operate(&d.rows, &op, &result, page));
+        page_free(&page);
+    }
+    int steps = 0;
+    for (int i = 0; i < STATEMENT_COUNT; i++)
+        steps += sqlite3_stmt_status(d.statements[i], SQLITE_STMTSTATUS_VM_STEP, 0);
+    cr_assert_lt(steps, 20000, "%d steps", steps);
+    database_close(&d);
+}
+
 Test(sqlite, the_store_sweeps_by_itself, .init = begin, .fini = end)
 {
     const uint64_t day = 86400000;
