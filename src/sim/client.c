@@ -1,7 +1,9 @@
 /*
- * client.c - a simulated client: it says what it is told to, keeps what the server says until somebody looks, and is watched by an observer.
+ * client.c - a simulated client: it says what it is told to, keeps what the server says until somebody looks, and is watched by
+ * an observer.
  *
- * A perturbation may make it say it byte by byte, or leave in the middle. A client that was cut is silent until it connects again.
+ * A perturbation may make it say it byte by byte, or leave in the middle. A client that was cut is silent until it connects
+ * again.
  */
 #include "world.h"
 
@@ -82,7 +84,7 @@ void sim_client_connect(struct sim_client *c)
     static const struct listener_setting anywhere = {.address = {"*:25", 4}};
     struct arrival arrival = {.peer = c->address, .listener = w->settings.listen_count ? &w->settings.listen[0] : &anywhere};
     proxy_accept(w->proxy, theirs, &arrival);
-    c->address.port++;
+    c->port = c->address.port++;
 }
 
 static void say(struct sim_client *c, struct str bytes)

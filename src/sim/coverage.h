@@ -1,8 +1,9 @@
 /*
- * coverage.h - what the transcripts of a run caused: which replies of the table were made, which verbs were said, which counters moved.
+ * coverage.h - what the transcripts of a run caused: which replies of the table were made, which verbs were said, which counters
+ * moved.
  *
- * A reply that no transcript ever heard is one that nobody knows to be right. Reasons to hang up have a counter each, or a reply of their own
- * (src/session/hangups.def), so they are covered with these.
+ * A reply that no transcript ever heard is one that nobody knows to be right. Reasons to hang up have a counter each, or a reply
+ * of their own (src/session/hangups.def), so they are covered with these.
  */
 #ifndef POSTERN_SIM_COVERAGE_H
 #define POSTERN_SIM_COVERAGE_H

@@ -1,8 +1,8 @@
 /*
  * expect.c - expectations of records (verdict, facts, end), of messages at the backends, of counters and the log.
  *
- * "The last transaction" may still be open when its record is spoken of (refused at RCPT, say): then the expectation waits for
- * the record, until the connection ends. A record that came since the client last said something is the one that is meant.
+ * "The last transaction" may still be open when its record is spoken of (refused at RCPT, say), or over while late evidence
+ * holds the record. So an expectation names the transaction by what its client knows of it, and waits for that record.
  */
 #include "run.h"
 
@@ -160,50 +160,122 @@ static bool of_record(enum step_kind kind)
     return kind == STEP_VERDICT || kind == STEP_FACT || kind == STEP_END || kind == STEP_RECORD_HAS || kind == STEP_RECORD_LACKS;
 }
 
-/* Judges one by the newest record. */
-static bool judge_last(struct run *r, const struct step *step, bool complain)
+/* --- which record is meant -------------------------------------------------------------------------------------------------- */
+
+/* A transaction as a client knows it: its connection by its port, its place on it. 0: there was none, the connection's own
+ * record. */
+struct awaited {
+    size_t step;
+    unsigned port, transaction;
+};
+
+static unsigned record_port(struct str line)
 {
-    struct world *w = &r->world;
-    struct arena arena = {0};
-    struct str why = STR("expected a record, there is none");
-    if (w->record_count > 0)
-        why = judge(r, step, w->records[w->record_count - 1], &arena);
-    if (why.n && complain)
-        run_fail(r, step, "%.*s", STR_ARG(why));
-    bool ok = why.n == 0;
-    arena_clear(&arena);
-    return ok;
+    static const char key[] = "\"port\":";
+    const char *at = memmem(line.p, line.n, key, sizeof key - 1);
+    return at ? (unsigned)strtoul(at + sizeof key - 1, NULL, 10) : 0; /* a record ends in a newline: not past its end */
 }
 
-void expect_record_came(struct run *r)
+/* The number behind the dot of "id":"SESSION.N". */
+static unsigned record_transaction(struct str line)
 {
-    if (r->world.record_count <= r->records_at_send)
-        return;
-    for (size_t i = 0; i < r->waiting_count; i++)
-        judge_last(r, &r->script->steps[r->waiting[i]], true);
-    r->waiting_count = 0;
+    static const char key[] = "\"id\":\"";
+    const char *at = memmem(line.p, line.n, key, sizeof key - 1);
+    if (!at)
+        return 0;
+    struct str id = str_sub(line, (size_t)(at - line.p) + sizeof key - 1, line.n);
+    id = str_sub(id, 0, str_find(id, '"', 0));
+    size_t dot = str_find(id, '.', 0);
+    return dot < id.n ? (unsigned)strtoul(id.p + dot + 1, NULL, 10) : 0;
+}
+
+struct str record_verdict_line(struct arena *arena, struct str line)
+{
+    return arena_printf(arena, "%05u.%06u %.*s", record_port(line), record_transaction(line),
+                        STR_ARG(record_text(line, "verdict", arena)));
+}
+
+static const struct str *record_of(const struct world *w, const struct awaited *a)
+{
+    for (size_t i = w->record_count; i > 0; i--) {
+        const struct str *line = &w->records[i - 1];
+        if (record_port(*line) == a->port && record_transaction(*line) == a->transaction)
+            return line;
+    }
+    return NULL;
 }
 
 static bool record_came(struct world *w, const void *what)
 {
-    return w->record_count > *(const size_t *)what;
+    return record_of(w, what) != NULL;
+}
+
+/* The newest transaction of that connection; else whatever was recorded last. */
+static const struct str *record_instead(const struct world *w, const struct awaited *a)
+{
+    const struct str *best = NULL;
+    for (size_t i = 0; i < w->record_count; i++) {
+        const struct str *line = &w->records[i];
+        bool newer = !best || record_transaction(*line) >= record_transaction(*best);
+        if (record_port(*line) == a->port && newer)
+            best = line;
+    }
+    return best || w->record_count == 0 ? best : &w->records[w->record_count - 1];
+}
+
+/* Judges by the record that is meant, or when there will be none (a MAIL that was refused without one) by the next best. */
+static void judge_awaited(struct run *r, const struct awaited *a)
+{
+    struct world *w = &r->world;
+    struct arena arena = {0};
+    const struct step *step = &r->script->steps[a->step];
+    const struct str *line = record_of(w, a);
+    if (!line)
+        line = record_instead(w, a);
+    struct str why = line ? judge(r, step, *line, &arena) : STR("expected a record, there is none");
+    if (why.n)
+        run_fail(r, step, "%.*s", STR_ARG(why));
+    arena_clear(&arena);
+}
+
+static void expect_record(struct run *r, const struct step *step)
+{
+    struct world *w = &r->world;
+    const struct sim_client *c = &w->clients[r->speaker];
+    struct awaited a = {(size_t)(step - r->script->steps), c->port, c->observer.transactions};
+    world_settle(w);
+    bool over = c->connected && a.transaction > 0 && !c->observer.open;
+    if (over && w->proxy) /* late evidence may hold its record */
+        world_wait(w, w->patience_ms, record_came, &a);
+    if (over || record_of(w, &a)) {
+        judge_awaited(r, &a);
+        return;
+    }
+    r->awaited = xrealloc(r->awaited, (r->awaited_count + 1) * sizeof *r->awaited);
+    r->awaited[r->awaited_count++] = a;
+}
+
+void expect_record_came(struct run *r)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < r->awaited_count; i++) {
+        if (record_of(&r->world, &r->awaited[i]))
+            judge_awaited(r, &r->awaited[i]);
+        else
+            r->awaited[left++] = r->awaited[i];
+    }
+    r->awaited_count = left;
 }
 
 void expect_settle(struct run *r)
 {
     struct world *w = &r->world;
-    size_t count = w->record_count;
-    if (r->waiting_count == 0)
-        return;
-    expect_record_came(r);
-    bool all = true;
-    for (size_t i = 0; i < r->waiting_count && w->record_count > 0; i++)
-        all = all && judge_last(r, &r->script->steps[r->waiting[i]], false);
-    if (r->waiting_count > 0 && (!all || w->record_count == 0) && w->proxy) /* late evidence may hold the record */
-        world_wait(w, w->patience_ms, record_came, &count);
-    for (size_t i = 0; i < r->waiting_count; i++)
-        judge_last(r, &r->script->steps[r->waiting[i]], true);
-    r->waiting_count = 0;
+    for (size_t i = 0; i < r->awaited_count; i++) {
+        if (w->proxy)
+            world_wait(w, w->patience_ms, record_came, &r->awaited[i]);
+        judge_awaited(r, &r->awaited[i]);
+    }
+    r->awaited_count = 0;
 }
 
 /* --- what can be judged at once --------------------------------------------------------------------------------------------- */
@@ -247,10 +319,7 @@ bool expect_step(struct run *r, const struct step *step)
 {
     struct world *w = &r->world;
     if (of_record(step->kind)) {
-        world_settle(w);
-        r->waiting = xrealloc(r->waiting, (r->waiting_count + 1) * sizeof *r->waiting);
-        r->waiting[r->waiting_count++] = (size_t)(step - r->script->steps);
-        expect_record_came(r);
+        expect_record(r, step);
         return true;
     }
     switch (step->kind) {

@@ -79,7 +79,7 @@ size_t ledger_client_dot(struct ledger *l, struct str wire)
     return l->count++;
 }
 
-/* Messages of which only the body is the same may be meant when fields were removed; one that is the same altogether comes first. */
+/* Where fields were removed, messages of which only the body is the same may be meant; one that is wholly the same comes first. */
 enum likeness { UNLIKE, SAME_BODY, SAME };
 
 static enum likeness likeness(const struct ledger *l, struct str content, struct str meant)

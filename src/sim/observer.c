@@ -29,14 +29,20 @@ static void push(struct observer *o, enum observed what, size_t message)
 
 static enum observed classify(struct str line)
 {
+    static const struct {
+        const char *verb;
+        enum observed what;
+    } verbs[] = {{"EHLO", OBSERVED_EHLO}, {"HELO", OBSERVED_HELO}, {"MAIL", OBSERVED_MAIL},
+                 {"DATA", OBSERVED_DATA}, {"RSET", OBSERVED_RSET}, {"QUIT", OBSERVED_QUIT}};
     while (line.n > 0 && (line.p[0] == ' ' || line.p[0] == '\t'))
         line = str_sub(line, 1, line.n);
-    struct str verb = str_sub(line, 0, 4);
-    return str_eq_nocase(verb, STR("EHLO"))   ? OBSERVED_EHLO
-           : str_eq_nocase(verb, STR("HELO")) ? OBSERVED_HELO
-           : str_eq_nocase(verb, STR("DATA")) ? OBSERVED_DATA
-           : str_eq_nocase(verb, STR("QUIT")) ? OBSERVED_QUIT
-                                              : OBSERVED_OTHER;
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        if (str_eq_nocase(str_sub(line, 0, 4), str_of(verbs[i].verb)))
+            return verbs[i].what;
+    }
+    while (line.n > 0 && (line.p[line.n - 1] == '\r' || line.p[line.n - 1] == ' '))
+        line.n--;
+    return str_starts_nocase(line, STR("BDAT ")) && str_ends_nocase(line, STR(" LAST")) ? OBSERVED_LAST_CHUNK : OBSERVED_OTHER;
 }
 
 /* RFC 3030: octets of a chunk are consumed, also when it is refused. */
@@ -154,6 +160,25 @@ static void forget_pending(struct observer *o)
     o->pending_count--;
 }
 
+/* A MAIL that was refused for its syntax or place begins nothing; one refused by policy or for its size does. */
+static bool begins_transaction(unsigned code)
+{
+    return code != 553 && code != 555 && (code < 500 || code > 504);
+}
+
+static void follow_transaction(struct observer *o, enum observed what, unsigned code)
+{
+    bool ok = code / 100 == 2;
+    if (what == OBSERVED_MAIL && begins_transaction(code)) {
+        o->transactions++;
+        o->open = ok;
+    }
+    if (what == OBSERVED_DOT || (what == OBSERVED_LAST_CHUNK && begins_transaction(code)) || o->closing)
+        o->open = false;
+    if ((what == OBSERVED_EHLO || what == OBSERVED_HELO || what == OBSERVED_RSET) && ok)
+        o->open = false;
+}
+
 /* The last line of a reply to the oldest command. */
 static void answered(struct observer *o, struct pending to, unsigned code)
 {
@@ -169,6 +194,7 @@ static void answered(struct observer *o, struct pending to, unsigned code)
     }
     if ((to.what == OBSERVED_QUIT && ok) || code == 421 || code == 521)
         o->closing = true;
+    follow_transaction(o, to.what, code);
 }
 
 static void reply_done(struct observer *o, unsigned code)

@@ -10,7 +10,18 @@
 
 #include "ledger.h"
 
-enum observed { OBSERVED_GREETING, OBSERVED_EHLO, OBSERVED_HELO, OBSERVED_DATA, OBSERVED_DOT, OBSERVED_QUIT, OBSERVED_OTHER };
+enum observed {
+    OBSERVED_GREETING,
+    OBSERVED_EHLO,
+    OBSERVED_HELO,
+    OBSERVED_MAIL,
+    OBSERVED_DATA,
+    OBSERVED_DOT,
+    OBSERVED_LAST_CHUNK,
+    OBSERVED_RSET,
+    OBSERVED_QUIT,
+    OBSERVED_OTHER
+};
 
 struct observer {
     struct ledger *ledger;
@@ -22,6 +33,8 @@ struct observer {
     struct buf line;           /* of the server's, not yet whole */
     unsigned code;             /* of a reply begun; 0: none */
     bool esmtp;                /* EHLO was accepted */
+    unsigned transactions;     /* begun on this connection */
+    bool open;                 /* the last of them is not over */
     bool closing;              /* 421, 521, 221: nothing may follow */
     bool answered_early;       /* an endless line was answered before its end */
     bool half_closed;

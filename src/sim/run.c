@@ -7,7 +7,6 @@
 #include "run.h"
 
 #include "postern/base/codec.h"
-#include "postern/decide/record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -266,12 +265,9 @@ static void step_connect(struct run *r, const struct step *step)
 static void step_send(struct run *r, const struct step *step)
 {
     ensure_connected(r, step);
-    if (r->waiting_count > 0)
-        expect_record_came(r);
     if (!lenient_send(r, step))
         return;
-    if (r->waiting_count == 0)
-        r->records_at_send = r->world.record_count;
+    r->speaker = step->actor;
     sim_client_send(&r->world.clients[step->actor], step->text);
 }
 
@@ -307,7 +303,7 @@ static void step_client(struct run *r, const struct step *step)
     case STEP_NOTHING:
         ensure_connected(r, step);
         world_settle(&r->world);
-        if (!r->how->dns_order && !r->how->lenient)
+        if (!r->how->dns_order && !r->how->merge && !r->how->lenient) /* answers of a group may leave together */
             nothing_unread(r, step, c);
         break;
     case STEP_CONNECT:
@@ -436,6 +432,11 @@ static void run_steps(struct run *r)
     }
 }
 
+static int compare_lines(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
 static void run_finish(struct run *r)
 {
     struct world *w = &r->world;
@@ -451,7 +452,8 @@ static void run_finish(struct run *r)
     world_end(w);
     r->verdicts = arena_alloc(&w->arena, (w->record_count + 1) * sizeof *r->verdicts);
     for (size_t i = 0; i < w->record_count; i++)
-        r->verdicts[i] = record_judge(w->records[i], w->policy, &w->arena).was;
+        r->verdicts[i] = record_verdict_line(&w->arena, w->records[i]);
+    qsort(r->verdicts, w->record_count, sizeof *r->verdicts, compare_lines);
 }
 
 void run_script(struct run *r, const struct script *script, const struct perturbation *how)
@@ -471,5 +473,5 @@ void run_clear(struct run *r)
 {
     world_clear(&r->world);
     free(r->failure);
-    free(r->waiting);
+    free(r->awaited);
 }

@@ -15,12 +15,11 @@ struct run {
     const struct perturbation *how;
     size_t at;                   /* step */
     char *failure;               /* heap: "file:line: ..."; NULL: none */
-    /* expectations of a record that is not there yet: steps [waiting, waiting_end) that are of such kinds */
-    size_t *waiting;
-    size_t waiting_count;
-    size_t records_at_send;      /* records there were when a client last said something */
+    struct awaited *awaited;     /* expectations of records that are not there yet */
+    size_t awaited_count;
+    unsigned speaker;            /* the client that said something last */
     struct driver { bool refused, skip_replies; } clients[ACTORS_MAX]; /* lenient: no 354, so no content */
-    struct str *verdicts;        /* of all records, in the world's arena; after the end */
+    struct str *verdicts;        /* of all records in the order of transactions; after the end */
 };
 
 /* Runs; r->failure says what was wrong. The world's tally and records stay until run_clear(). */
@@ -35,5 +34,7 @@ bool expect_step(struct run *r, const struct step *step);
 /* The transaction that was spoken of is over, or a new connection begins: what waits is judged now. */
 void expect_settle(struct run *r);
 void expect_record_came(struct run *r);
+/* "PORT.N verdict", so that records can be put in the order of their transactions. */
+struct str record_verdict_line(struct arena *arena, struct str line);
 
 #endif

@@ -68,7 +68,7 @@ static void compare_verdicts(struct sweep *s, struct run *r)
     for (size_t i = 0; same && i < s->verdict_count; i++) {
         same = str_eq(r->verdicts[i], s->verdicts[i]);
         if (!same)
-            buf_printf(&text, "record %zu says %.*s, it was %.*s", i + 1, STR_ARG(r->verdicts[i]), STR_ARG(s->verdicts[i]));
+            buf_printf(&text, "a record says %.*s, it was %.*s", STR_ARG(r->verdicts[i]), STR_ARG(s->verdicts[i]));
     }
     if (!same && text.n == 0)
         buf_printf(&text, "%zu records, there were %zu", r->world.record_count, s->verdict_count);
@@ -233,10 +233,10 @@ static void sweep_storage(struct sweep *s)
         run_one(s, &how, NULL);
     }
     struct perturbation file = {.name = "spool in files", .spool_file = true, .lenient = s->script->timing_sensitive};
-    struct tally files = {.writes = 0};
+    struct tally files = {.spool_calls = 0};
     if (!run_one(s, &file, &files))
-        files.writes = POINTS_MAX; /* not counted, since another run was chosen by name */
-    for (size_t i = 1; i <= files.writes; i += stride(files.writes)) {
+        files.spool_calls = POINTS_MAX; /* not counted, since another run was chosen by name */
+    for (size_t i = 1; i <= files.spool_calls; i += stride(files.spool_calls)) {
         struct perturbation how = {.lenient = true, .spool_file = true, .spool_at = i};
         snprintf(how.name, sizeof how.name, "spool fails %zu", i);
         run_one(s, &how, NULL);

@@ -39,11 +39,11 @@ struct perturbation { /* {0} changes nothing; ordinals count from 1 */
     size_t window;            /* short writes on all connections */
     size_t store_at;          /* this operation fails */
     bool spool_file;          /* no message is held in memory */
-    size_t spool_at;          /* this write fails */
+    size_t spool_at;          /* this call of a spool's file fails */
 };
 
 struct tally {
-    size_t segments, replies, reactions, questions, operations, writes, octets;
+    size_t segments, replies, reactions, questions, operations, spool_calls, octets;
 };
 
 struct world;
@@ -90,7 +90,8 @@ struct sim_client {
     struct task task;
     struct world *world;
     unsigned index;
-    struct addr_port address;
+    struct addr_port address;    /* of the next connection */
+    unsigned port;               /* of the present one */
     struct stream *stream;       /* NULL: not connected */
     struct observer observer;
     bool connected, closed;      /* ever since the last connect; the server closed */

@@ -1,6 +1,6 @@
 /*
- * runner.h - `postern test`: transcripts (*.transcript) and policy cases (*.cases) run in one process and in virtual time; sweeps run each
- * transcript again, perturbed. The notation is described in tests/README.md.
+ * runner.h - `postern test`: transcripts (*.transcript) and policy cases (*.cases) run in one process and in virtual time; sweeps
+ * run each transcript again, perturbed. The notation is described in tests/README.md.
  *
  *     tests/sessions/greylist.transcript:14: expected "451 4.7.1 *", server said "250 2.1.5 OK"
  *     tests/sessions/greylist.transcript: [dns 3 servfail]: 250 after the dot without a backend's 250
@@ -22,9 +22,10 @@ struct sim_options { /* {0} is a plain run */
 };
 
 /*
- * Runs files and, recursively and in the order of their names, what directories hold of *.transcript and *.cases. Prints each failure and a
- * last line "N passed, N failed" (with coverage, above it what was never caused). The result is the exit status: 0 all passed (and something ran), 1 something failed or could not be read.
- * Random numbers, log, spool and counters of the process are taken over while it runs and given back.
+ * Runs files and, recursively and in the order of their names, what directories hold of *.transcript and *.cases. Prints each
+ * failure and a last line "N passed, N failed" (with coverage, above it what was never caused). The result is the exit status: 0
+ * all passed (and something ran), 1 something failed or could not be read. Random numbers, log, spool and counters of the process
+ * are taken over while it runs and given back.
  */
 int sim_run(const struct sim_options *options, char *const *paths, size_t count);
 

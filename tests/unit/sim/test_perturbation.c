@@ -38,7 +38,8 @@ static const struct { const char *name, *text; struct perturbation how; } runs[]
     {"answers in another order", HELLO MAIL "expect fact fcrdns none\n" QUIT, {.dns_order = 1}},
     {"store", HELLO MAIL "expect fact marked.old error\nexpect fact marked.seen no\n" QUIT, {.store_at = 1}},
     {"files", HELLO MAIL CONTENT "S: 250 *\nexpect delivered 1\n" QUIT, {.spool_file = true}},
-    {"disk full", HELLO MAIL CONTENT "S: 452 4.3.1 *\nexpect delivered 0\n" QUIT, {.spool_file = true, .spool_at = 1}},
+    {"no file", HELLO MAIL CONTENT "S: 452 4.3.1 *\nexpect delivered 0\n" QUIT, {.spool_file = true, .spool_at = 1}},
+    {"disk full", HELLO MAIL CONTENT "S: 452 4.3.1 *\nexpect delivered 0\n" QUIT, {.spool_file = true, .spool_at = 2}},
 };
 
 Test(perturbation, each_does_what_it_says)

@@ -108,7 +108,7 @@ Test(world, what_there_is_to_perturb_is_counted)
     cr_expect_null(r.failure, "%s", r.failure);
     cr_expect_eq(r.world.tally.segments, 5);
     cr_expect_eq(r.world.tally.replies, 7);
-    cr_expect_eq(r.world.tally.questions, 1);
+    cr_expect_geq(r.world.tally.questions, 1);
     cr_expect_geq(r.world.tally.reactions, 10);
     run_clear(&r);
     script_free(&s);
