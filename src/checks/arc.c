@@ -1,10 +1,11 @@
 /*
- * arc.c - arc, arc.sealers, arc.trusted and arc.dmarc, arc.spf, arc.dkim: the message's way as its sealers vouch for it (RFC 8617).
+ * arc.c - arc, arc.sealers, arc.trusted and arc.dmarc, arc.spf, arc.dkim: the message's way as its sealers vouch for it (RFC
+ * 8617).
  *
- * Who seals is asked for in the policy's list `arc-trusted`. From the outermost sealer inward as long as they are listed, the last
- * one's word is used: it saw the message nearest to its origin, and everybody after it is trusted to have passed it on. So one
- * sealer that is not listed ends the trust in all that it claims to have seen before; and is the outermost one not listed, nobody's
- * word counts: arc.dmarc and the like are absent.
+ * Who seals is asked for in the policy's list `arc-trusted`. From the outermost sealer inward as long as they are listed, the
+ * last one's word is used: it saw the message nearest to its origin, and everybody after it is trusted to have passed it on.
+ * So one sealer that is not listed ends the trust in all that it claims to have seen before; and is the outermost one not
+ * listed, nobody's word counts: arc.dmarc and the like are absent.
  */
 #include "postern/checks/arc.h"
 #include "content_taps.h"

@@ -1,8 +1,10 @@
 /*
- * arc_chain.c - sets of ARC fields put in their order, and what can be wrong with them before anything is verified (RFC 8617 5.2).
+ * arc_chain.c - sets of ARC fields put in their order, and what can be wrong with them before anything is verified (RFC 8617
+ * 5.2).
  *
- * A chain has for each instance from 1 to N exactly one ARC-Authentication-Results, one ARC-Message-Signature and one ARC-Seal; its first seal says
- * cv=none, all others cv=pass. A field whose instance cannot be read is of no set, so the chain is broken.
+ * A chain has for each instance from 1 to N exactly one ARC-Authentication-Results, one ARC-Message-Signature and one
+ * ARC-Seal; its first seal says cv=none, all others cv=pass. A field whose instance cannot be read is of no set, so the chain
+ * is broken.
  */
 #include "arc_chain.h"
 
@@ -85,7 +87,8 @@ static bool tagged_instance(struct str body, size_t *instance)
     return i && read_instance(i->value, instance);
 }
 
-static bool put_field(const struct field_list *fields, size_t index, enum arc_kind kind, struct arc_chain *out, struct arena *arena, struct str *reason)
+static bool put_field(const struct field_list *fields, size_t index, enum arc_kind kind, struct arc_chain *out, struct arena *arena,
+                      struct str *reason)
 {
     struct str body = field_body(field_list_get(fields, index)), payload = STR_NONE;
     size_t instance = 0;
@@ -121,7 +124,8 @@ static bool is_complete(const struct arc_chain *chain, struct arena *arena, stru
     return true;
 }
 
-static bool read_seal(const struct field_list *fields, struct arc_set *set, size_t instance, uint64_t now, struct arena *arena, struct str *reason)
+static bool read_seal(const struct field_list *fields, struct arc_set *set, size_t instance, uint64_t now, struct arena *arena,
+                      struct str *reason)
 {
     struct str why = STR_NONE;
 

@@ -24,7 +24,9 @@ struct arc_chain {
 
 /* The kind of ARC field that this is; ARC_KINDS: none. */
 enum arc_kind arc_kind_of(struct str name);
-/* Collects and validates the structure (RFC 8617 5.2 steps 1 to 3). False: *reason says what is wrong; count 0: there is no chain. */
-bool arc_chain_read(const struct field_list *fields, uint64_t now, struct arena *arena, struct arc_chain *out, struct str *reason);
+/* Collects and validates the structure (RFC 8617 5.2 steps 1 to 3). False: *reason says what is wrong; count 0: there is no
+ * chain. */
+bool arc_chain_read(const struct field_list *fields, uint64_t now, struct arena *arena, struct arc_chain *out,
+                    struct str *reason);
 
 #endif

@@ -1,10 +1,11 @@
 /*
  * arc_verify.c - the chain of one message, from its first field to its verdict (RFC 8617 5.2), with OpenSSL.
  *
- * At the end of the header the chain is put in order and every hash of it is made: that of the newest message signature over the fields it names, and
- * those of the seals, each over all sets up to its own (5.1.1). A seal's input begins with the input of the one before, so one running hash
- * serves them all, and fifty seals cost no more than one reading of their fields. Then the keys are asked for while the body is
- * hashed. Key flags mean nothing here: RFC 8617 knows no testing, and i= is no identity.
+ * At the end of the header the chain is put in order and every hash of it is made: that of the newest message signature over
+ * the fields it names, and those of the seals, each over all sets up to its own (5.1.1). A seal's input begins with the input
+ * of the one before, so one running hash serves them all, and fifty seals cost no more than one reading of their fields. Then
+ * the keys are asked for while the body is hashed. Key flags mean nothing here: RFC 8617 knows no testing, and i= is no
+ * identity.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -236,7 +237,8 @@ static void write_hops(const struct arc_verifier *v, struct arena *arena, struct
     }
 }
 
-bool arc_verifier_finish(struct arc_verifier *v, dkim_ask ask, void *context, bool late, struct arena *arena, struct arc_result *out)
+bool arc_verifier_finish(struct arc_verifier *v, dkim_ask ask, void *context, bool late, struct arena *arena,
+                         struct arc_result *out)
 {
     if (v->chain && !v->body_ended) {
         if (!arc_verifier_ask(v, ask, context) && !late)

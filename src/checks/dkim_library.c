@@ -1,21 +1,25 @@
 /*
  * dkim_library.c - libopendkim 2.11.0~beta2, and what is kept away from it.
  *
- * It gets only the fields that a signature names, from the bottom up as many as are named (so that its selection, which walks all fields for each name,
- * stays within a counted budget), and signatures that signature_read() found good. Keys are read by signature_key.c; the library is handed
- * an answer of one plain record through its DNS callbacks, at the end of the message (DELAYSIGPROC), so that it never waits and never meets a
- * record that it reads otherwise than RFC 6376 3.6.1: it takes one record only, cuts it at 1024 octets, reuses the first key of a name for all
- * signatures whatever their a=, and knows RSA keys as SubjectPublicKeyInfo only.
+ * It gets only the fields that a signature names, from the bottom up as many as are named (so that its selection, which walks
+ * all fields for each name, stays within a counted budget), and signatures that signature_read() found good. Keys are read by
+ * signature_key.c; the library is handed an answer of one plain record through its DNS callbacks, at the end of the message
+ * (DELAYSIGPROC), so that it never waits and never meets a record that it reads otherwise than RFC 6376 3.6.1: it takes one
+ * record only, cuts it at 1024 octets, reuses the first key of a name for all signatures whatever their a=, and knows RSA keys
+ * as SubjectPublicKeyInfo only.
  *
  * Signatures that it would judge wrongly are not given to it (library_fit); dkim_verify.c hashes those itself:
  *   - "b =", and a tag whose name ends in b: the wrong value is left out of the hash (6376 3.5: that of b=)
  *   - h= of 4096 octets and more is cut (5.4)
- *   - h= with DKIM-Signature: the signature may select itself, and a selection of all fields there are writes behind an array (3.5)
+ *   - h= with DKIM-Signature: the signature may select itself, and a selection of all fields there are writes behind an array
+ *     (3.5)
  *   - other characters than ASCII (8616 section 4)
- *   - vertical tab and form feed in a signed field are white space to it (3.4.2: WSP is space and tab); NUL ends a field; lone CR and LF; a fold
- *     before the colon
- *   - q= of several methods (3.5); i= in quoted-printable or of more than 250 octets; a t= below the drift, which it takes for the future
- *   - its clock is the machine's and cannot be set: with a drift of nine years it says nothing about times, which signature_read() judges
+ *   - vertical tab and form feed in a signed field are white space to it (3.4.2: WSP is space and tab); NUL ends a field; lone
+ *     CR and LF; a fold before the colon
+ *   - q= of several methods (3.5); i= in quoted-printable or of more than 250 octets; a t= below the drift, which it takes for
+ *     the future
+ *   - its clock is the machine's and cannot be set: with a drift of nine years it says nothing about times, which
+ *     signature_read() judges
  * A body without a CRLF at its end gets one (3.4.3, 3.4.4), where the library gives up.
  */
 #include "dkim_library.h"
@@ -78,7 +82,8 @@ static bool times_fit(const struct signature *s)
 
     clock_real(&clock);
     uint64_t now = clock.wall_ms / 1000;
-    return (!s->has_time || (s->time > drift && s->time < now + drift)) && (!s->has_end || (s->end < UINT64_MAX - drift && s->end + drift > now));
+    bool time_fits = !s->has_time || (s->time > drift && s->time < now + drift);
+    return time_fits && (!s->has_end || (s->end < UINT64_MAX - drift && s->end + drift > now));
 }
 
 bool library_fit(const struct field_list *fields, const struct signature *s, const int32_t *selected)

@@ -1,6 +1,6 @@
 /*
- * dkim_library.h - libopendkim behind a small face: it is given fields and keys that are known to be well formed, hashes, and verifies.
- * For dkim_verify.c only; dkim_library.c says what it is not trusted with.
+ * dkim_library.h - libopendkim behind a small face: it is given fields and keys that are known to be well formed, hashes, and
+ * verifies. For dkim_verify.c only; dkim_library.c says what it is not trusted with.
  */
 #ifndef POSTERN_CHECKS_DKIM_LIBRARY_H
 #define POSTERN_CHECKS_DKIM_LIBRARY_H
@@ -25,7 +25,8 @@ struct library {
 
 /* Would libopendkim judge this signature over these fields as the RFCs want it? */
 bool library_fit(const struct field_list *fields, const struct signature *s, const int32_t *selected);
-/* Gives it the fields marked in `wanted` and the signatures in l (which are fields too). False: it will not have them; l is empty again. */
+/* Gives it the fields marked in `wanted` and the signatures in l (which are fields too). False: it will not have them; l is
+ * empty again. */
 bool library_begin(struct library *l, const struct field_list *fields, const bool *wanted);
 void library_body(struct library *l, struct str octets);
 /* The body has ended; keys are set. Each signature is judged. */

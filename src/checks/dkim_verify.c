@@ -5,9 +5,9 @@
  *                                          | keys asked for                                  | body
  *                                          +-------------- dkim_verifier_finish() ------------+--> verdicts
  *
- * Most signatures go to libopendkim (dkim_library.c). Those that it would judge wrongly, or whose selection would cost it too much, are hashed here
- * with the canonicalisations that ARC uses. Where it found no match its hashes are tried with the further keys of the name. The signatures, fields and
- * hashes are the verifier's; results are in the arena of whoever asks.
+ * Most signatures go to libopendkim (dkim_library.c). Those that it would judge wrongly, or whose selection would cost it too
+ * much, are hashed here with the canonicalisations that ARC uses. Where it found no match its hashes are tried with the
+ * further keys of the name. The signatures, fields and hashes are the verifier's; results are in the arena of whoever asks.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -131,9 +131,11 @@ static size_t own_field(const struct dkim_verifier *v, const struct candidate *c
     return SIZE_MAX;
 }
 
-/* Fields that a message has once (RFC 5322 3.6, 2045): one more above those that are signed is what people see, perhaps (RFC 6376 8.15). */
-static const char *const single_fields[SINGLE_FIELDS] = {"from", "sender", "reply-to", "to", "cc", "subject", "date", "message-id", "in-reply-to",
-                                                         "references", "mime-version", "content-type", "content-transfer-encoding"};
+/* Fields that a message has once (RFC 5322 3.6, 2045): one more above those that are signed is what people see, perhaps (RFC
+ * 6376 8.15). */
+static const char *const single_fields[SINGLE_FIELDS] = {"from", "sender", "reply-to", "to", "cc", "subject", "date", "message-id",
+                                                         "in-reply-to", "references", "mime-version", "content-type",
+                                                         "content-transfer-encoding"};
 
 static void count_single_fields(const struct dkim_verifier *v, size_t counts[SINGLE_FIELDS])
 {
@@ -199,7 +201,8 @@ static size_t mark_wanted(const struct candidate *c, bool *wanted)
     return more;
 }
 
-/* Chooses what libopendkim gets: while all its selecting stays within the budget. It walks all its fields for each name of each signature. */
+/* Chooses what libopendkim gets: while all its selecting stays within the budget. It walks all its fields for each name of
+ * each signature. */
 static void give_to_library(struct dkim_verifier *v)
 {
     bool *wanted = xcalloc(v->fields.count + 1, 1);
@@ -368,7 +371,8 @@ static void conclude(struct dkim_verifier *v)
     v->done = true;
 }
 
-bool dkim_verifier_finish(struct dkim_verifier *v, dkim_ask ask, void *context, bool late, struct arena *arena, struct dkim_result *out)
+bool dkim_verifier_finish(struct dkim_verifier *v, dkim_ask ask, void *context, bool late, struct arena *arena,
+                          struct dkim_result *out)
 {
     if (!v->done) {
         if (!dkim_verifier_ask(v, ask, context) && !late)
@@ -404,9 +408,12 @@ static struct str or_mark(struct str s)
 struct str dkim_signature_text(const struct dkim_signature_result *r, struct arena *arena)
 {
     struct str domain = or_mark(r->domain), selector = or_mark(r->selector), algorithm = or_mark(r->algorithm);
-    bool other = r->identity.n && !(r->identity.p[0] == '@' && str_eq_nocase(str_sub(r->identity, 1, r->identity.n), r->domain));
+    struct str at = str_sub(r->identity, 1, r->identity.n), identity = STR_NONE, reason = STR_NONE;
 
-    return arena_printf(arena, "%.*s/%.*s %.*s %u %s%s%.*s%s%.*s%s", STR_ARG(domain), STR_ARG(selector), STR_ARG(algorithm), r->key_bits,
-                        dkim_verdict_names[r->verdict], other ? " i=" : "", other ? (int)r->identity.n : 0, r->identity.p ? r->identity.p : "",
-                        r->reason.n ? " (" : "", STR_ARG(r->reason), r->reason.n ? ")" : "");
+    if (r->identity.n && !(r->identity.p[0] == '@' && str_eq_nocase(at, r->domain)))
+        identity = arena_printf(arena, " i=%.*s", STR_ARG(r->identity));
+    if (r->reason.n)
+        reason = arena_printf(arena, " (%.*s)", STR_ARG(r->reason));
+    return arena_printf(arena, "%.*s/%.*s %.*s %u %s%.*s%.*s", STR_ARG(domain), STR_ARG(selector), STR_ARG(algorithm), r->key_bits,
+                        dkim_verdict_names[r->verdict], STR_ARG(identity), STR_ARG(reason));
 }

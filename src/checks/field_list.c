@@ -1,9 +1,9 @@
 /*
  * field_list.c - the fields of a header, and which of them a signature names.
  *
- * h= may name a field several times: the first stands for the last such field of the header, the second for the one above, and so on; a name too many
- * stands for nothing (RFC 6376 5.4.2). Fields are sorted by name once for each selection, so that a hostile h= over a hostile header costs
- * no more than sorting.
+ * h= may name a field several times: the first stands for the last such field of the header, the second for the one above, and
+ * so on; a name too many stands for nothing (RFC 6376 5.4.2). Fields are sorted by name once for each selection, so that a
+ * hostile h= over a hostile header costs no more than sorting.
  */
 #include <stdlib.h>
 

@@ -1,8 +1,10 @@
 /*
- * signature.h - what DKIM and ARC share: tag lists, signature fields, key records, canonicalisation, and the verifying of one hash.
+ * signature.h - what DKIM and ARC share: tag lists, signature fields, key records, canonicalisation, and the verifying of one
+ * hash.
  *
- * A signature field is DKIM-Signature (RFC 6376 3.5), ARC-Message-Signature (the same with an instance, RFC 8617 4.1.2) or ARC-Seal (4.1.3:
- * no body, no h=). Reading one judges it as far as it can be judged without its key; slices point into the field's text or the arena.
+ * A signature field is DKIM-Signature (RFC 6376 3.5), ARC-Message-Signature (the same with an instance, RFC 8617 4.1.2) or
+ * ARC-Seal (4.1.3: no body, no h=). Reading one judges it as far as it can be judged without its key; slices point into the
+ * field's text or the arena.
  */
 #ifndef POSTERN_CHECKS_SIGNATURE_H
 #define POSTERN_CHECKS_SIGNATURE_H
@@ -57,10 +59,10 @@ struct signature {
     struct tag_list tags;
 };
 
-/* Reads and judges. DKIM_NONE: it is good so far, *reason untouched; else the verdict and why (static words or in the arena). out->domain and the
- * like are set as far as they could be read. now: seconds; only DKIM's t= and x= are held against it. */
-enum dkim_verdict signature_read(enum signature_kind kind, struct str field, uint64_t now, struct arena *arena, struct signature *out,
-                                 struct str *reason);
+/* Reads and judges. DKIM_NONE: it is good so far, *reason untouched; else the verdict and why (static words or in the arena).
+ * out->domain and the like are set as far as they could be read. now: seconds; t= and x= of a seal are not held against it. */
+enum dkim_verdict signature_read(enum signature_kind kind, struct str field, uint64_t now, struct arena *arena,
+                                 struct signature *out, struct str *reason);
 /* selector._domainkey.domain */
 struct str signature_key_name(const struct signature *s, struct arena *arena);
 
@@ -78,8 +80,10 @@ struct key_set {
     size_t count;
     unsigned bits;   /* of the key looked at last, be it usable or not */
 };
-/* The keys of an answer that this signature may be verified with. DKIM_NONE: at least one; else the verdict and why there is none. */
-enum dkim_verdict keys_read(const struct dns_answer *a, const struct signature *s, struct arena *arena, struct key_set *out, struct str *reason);
+/* The keys of an answer that this signature may be verified with. DKIM_NONE: at least one; else the verdict and why there is
+ * none. */
+enum dkim_verdict keys_read(const struct dns_answer *a, const struct signature *s, struct arena *arena, struct key_set *out,
+                            struct str *reason);
 void keys_clear(struct key_set *set);
 bool key_verifies(const struct public_key *key, enum algorithm algorithm, const uint8_t digest[32], struct str signature);
 

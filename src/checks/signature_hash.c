@@ -1,8 +1,8 @@
 /*
  * signature_hash.c - simple and relaxed canonicalisation of header fields and of a flowing body (RFC 6376 3.4), into SHA-256.
  *
- * A body is hashed as it flows, cut anywhere: what may still turn out to be nothing (white space at a line's end, empty lines at the body's end, half of
- * a CRLF) is held back as a count or a flag. A lone CR or LF is an octet like any other.
+ * A body is hashed as it flows, cut anywhere: what may still turn out to be nothing (white space at a line's end, empty lines
+ * at the body's end, half of a CRLF) is held back as a count or a flag. A lone CR or LF is an octet like any other.
  */
 #include <stdlib.h>
 #include <string.h>

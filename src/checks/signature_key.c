@@ -1,9 +1,10 @@
 /*
  * signature_key.c - key records (RFC 6376 3.6.1, 8301, 8463) and the verifying of one hash with OpenSSL.
  *
- * A record is read strictly: who hands out what is no tag list has no key. Of several records at one name each is tried that this signature may be
- * verified with, up to DKIM_KEYS_MAX (6.1.2 leaves it to us). RSA keys come as SubjectPublicKeyInfo, as the world has them, or as the bare
- * RSAPublicKey of the RFC's text; a public exponent of more than 64 bits, which makes verifying slow, is refused.
+ * A record is read strictly: who hands out what is no tag list has no key. Of several records at one name each is tried that
+ * this signature may be verified with, up to DKIM_KEYS_MAX (6.1.2 leaves it to us). RSA keys come as SubjectPublicKeyInfo, as
+ * the world has them, or as the bare RSAPublicKey of the RFC's text; a public exponent of more than 64 bits, which makes
+ * verifying slow, is refused.
  */
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -56,8 +57,9 @@ static EVP_PKEY *rsa_key(struct str der)
 static bool exponent_is_sane(EVP_PKEY *key)
 {
     BIGNUM *e = NULL;
-    bool good = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 && BN_num_bits(e) <= EXPONENT_BITS_MAX && BN_is_odd(e) && !BN_is_one(e);
+    bool good = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 && BN_num_bits(e) <= EXPONENT_BITS_MAX;
 
+    good = good && BN_is_odd(e) && !BN_is_one(e);
     BN_free(e);
     ERR_clear_error();
     return good;
@@ -115,7 +117,8 @@ static const char *unusable(const struct tag_list *tags, const struct signature 
     return NULL;
 }
 
-static enum dkim_verdict read_record(struct str text, const struct signature *s, struct arena *arena, struct public_key *out, struct str *reason)
+static enum dkim_verdict read_record(struct str text, const struct signature *s, struct arena *arena, struct public_key *out,
+                                     struct str *reason)
 {
     struct tag_list tags;
     const char *why = NULL;
@@ -148,7 +151,8 @@ static enum dkim_verdict read_record(struct str text, const struct signature *s,
     return verdict;
 }
 
-enum dkim_verdict keys_read(const struct dns_answer *a, const struct signature *s, struct arena *arena, struct key_set *out, struct str *reason)
+enum dkim_verdict keys_read(const struct dns_answer *a, const struct signature *s, struct arena *arena, struct key_set *out,
+                            struct str *reason)
 {
     enum dkim_verdict first = DKIM_PERMERROR;
 

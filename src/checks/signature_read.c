@@ -1,9 +1,9 @@
 /*
- * signature_read.c - a signature's field read to the letter (RFC 6376 3.5 and 6.1.1, RFC 8617 4.1.2 and 4.1.3), and judged as far as that goes
- * without its key.
+ * signature_read.c - a signature's field read to the letter (RFC 6376 3.5 and 6.1.1, RFC 8617 4.1.2 and 4.1.3), and judged as
+ * far as that goes without its key.
  *
- * Order of judgement: what is no tag list or lacks a tag is neutral; then what the tags say. All that names the signature (d=, s=, i=, a=, the start
- * of b=) is read first, so that a bad signature can be told by name.
+ * Order of judgement: what is no tag list or lacks a tag is neutral; then what the tags say. All that names the signature (d=,
+ * s=, i=, a=, the start of b=) is read first, so that a bad signature can be told by name.
  */
 #include <string.h>
 
@@ -312,14 +312,14 @@ static enum dkim_verdict read_names_of_dns(struct reading *r)
 }
 
 typedef enum dkim_verdict (*step)(struct reading *r);
-static const step dkim_steps[] = {need_tags, read_version, read_names_of_dns, read_algorithm, read_canonicalisation, read_query, read_length, read_hashes,
-                                  read_names, read_user, read_times, NULL};
-static const step message_steps[] = {need_tags, read_instance, read_names_of_dns, read_algorithm, read_canonicalisation, read_query, read_length,
-                                     read_hashes, read_names, read_times, NULL};
+static const step dkim_steps[] = {need_tags,  read_version, read_names_of_dns, read_algorithm, read_canonicalisation, read_query,
+                                  read_length, read_hashes, read_names,        read_user,      read_times,            NULL};
+static const step message_steps[] = {need_tags,  read_instance, read_names_of_dns, read_algorithm, read_canonicalisation, read_query,
+                                     read_length, read_hashes,  read_names,        read_times,     NULL};
 static const step seal_steps[] = {need_tags, read_instance, read_names_of_dns, read_algorithm, read_hashes, read_times, NULL};
 
-enum dkim_verdict signature_read(enum signature_kind kind, struct str field, uint64_t now, struct arena *arena, struct signature *out,
-                                 struct str *reason)
+enum dkim_verdict signature_read(enum signature_kind kind, struct str field, uint64_t now, struct arena *arena,
+                                 struct signature *out, struct str *reason)
 {
     static const step *const steps[] = {dkim_steps, message_steps, seal_steps};
     struct reading r = {.kind = kind, .s = out, .arena = arena, .now = now, .reason = reason};

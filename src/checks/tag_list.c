@@ -1,6 +1,6 @@
 /*
- * tag_list.c - "v=1; a=rsa-sha256; d=example.com" (RFC 6376 3.2), strictly: a duplicate, a tag without a value, an octet that the grammar has no
- * place for make it no tag list at all. Linear in the text; at most TAGS_MAX tags.
+ * tag_list.c - "v=1; a=rsa-sha256; d=example.com" (RFC 6376 3.2), strictly: a duplicate, a tag without a value, an octet that
+ * the grammar has no place for make it no tag list at all. Linear in the text; at most TAGS_MAX tags.
  */
 #include "postern/base/codec.h"
 #include "signature.h"

@@ -1,7 +1,8 @@
 /* rooms: checks */
 /*
- * ARC on hostile messages and key records: "RECORD\nRECORD\n\nmessage", and the parser of ARC-Authentication-Results on the same octets. The first octet
- * chooses the chunks. Cut anywhere the chain says the same; a chain that passes has a sealer for each instance.
+ * ARC on hostile messages and key records: "RECORD\nRECORD\n\nmessage", and the parser of ARC-Authentication-Results on the
+ * same octets. The first octet chooses the chunks. Cut anywhere the chain says the same; a chain that passes has a sealer for
+ * each instance.
  */
 #include <stdlib.h>
 #include <string.h>

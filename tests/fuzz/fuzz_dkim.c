@@ -1,8 +1,8 @@
 /* rooms: checks */
 /*
- * The DKIM verifier on hostile messages with hostile key records: "RECORD\nRECORD\n\nmessage". The first octet chooses the chunks, the second
- * the limit of signatures. Cut anywhere it says the same; its work is within the budget; and libopendkim, where a signature is
- * fit for it, hashes header and body as we do ourselves.
+ * The DKIM verifier on hostile messages with hostile key records: "RECORD\nRECORD\n\nmessage". The first octet chooses the
+ * chunks, the second the limit of signatures. Cut anywhere it says the same; its work is within the budget; and libopendkim,
+ * where a signature is fit for it, hashes header and body as we do ourselves.
  */
 #include <stdlib.h>
 #include <string.h>

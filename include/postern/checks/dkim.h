@@ -5,16 +5,17 @@
  *                                       \ _ask()                            for the keys: as often as something arrived
  *                                                            \ _finish()    once the body has ended
  *
- * Fields are held until the header ends. Then the signatures are read and judged as far as they can be without keys, the work that they ask for is
- * counted, and libopendkim is given those fields that a signature names, no others; it hashes and verifies. See dkim_verify.c for what is
- * mended around it.
+ * Fields are held until the header ends. Then the signatures are read and judged as far as they can be without keys, the work
+ * that they ask for is counted, and libopendkim is given those fields that a signature names, no others; it hashes and
+ * verifies. See dkim_verify.c for what is mended around it.
  *
  * Words of RFC 8601 for the verdicts, as they are used here:
  *   pass       the signature verifies, its algorithm, key and time are acceptable
  *   fail       it could be judged, and does not verify
  *   policy     not acceptable to us: a key of less than 1024 bits (RFC 8301 3.2), expired, signed in the future, too costly
  *   neutral    its field is not well formed or says nothing we know (unknown a=, c=, q=), or it was not tried
- *   permerror  it can never be judged: no key, a key that is revoked or unusable for it, rsa-sha1 (RFC 8301 3.1), From not signed, i= outside d=
+ *   permerror  it can never be judged: no key, a key that is revoked or unusable for it, rsa-sha1 (RFC 8301 3.1), From not
+ *              signed, i= outside d=
  *   temperror  its key could not be asked for
  *   none       unsigned; also what a signature counts for whose key says that it is being tested (t=y, RFC 6376 3.6.1)
  */
@@ -73,13 +74,15 @@ void dkim_verifier_end_of_header(struct dkim_verifier *v);
 void dkim_verifier_body(struct dkim_verifier *v, struct str octets); /* lines ended by CRLF, dots unstuffed */
 /* After the end of the header: asks for every key that is needed. True: all are there. */
 bool dkim_verifier_ask(struct dkim_verifier *v, dkim_ask ask, void *context);
-/* After the end of the body; false: a key is missing (and was asked for). late: do without: its signature is temperror. True: *out is the
- * result; it lives in the arena. May be called again and gives the same. */
-bool dkim_verifier_finish(struct dkim_verifier *v, dkim_ask ask, void *context, bool late, struct arena *arena, struct dkim_result *out);
+/* After the end of the body; false: a key is missing (and was asked for). late: do without: its signature is temperror.
+ * True: *out is the result; it lives in the arena. May be called again and gives the same. */
+bool dkim_verifier_finish(struct dkim_verifier *v, dkim_ask ask, void *context, bool late, struct arena *arena,
+                          struct dkim_result *out);
 /* "example.com/sel rsa-sha256 2048 pass", then what more is to be said: "i=@sub.example.com (...)". In the arena. */
 struct str dkim_signature_text(const struct dkim_signature_result *r, struct arena *arena);
 
-/* What the check dkim of this content scope found, signature by signature; NULL: it has not concluded, or its facts were given. */
+/* What the check dkim of this content scope found, signature by signature; NULL: it has not concluded, or its facts were
+ * given. */
 struct scope;
 const struct dkim_result *dkim_result_of(const struct scope *data_scope);
 

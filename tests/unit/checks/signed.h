@@ -1,5 +1,6 @@
 /*
- * signed.h - keys made in the test, messages signed with them by libopendkim's signing side, DNS as a table, and the verifier fed in chunks.
+ * signed.h - keys made in the test, messages signed with them by libopendkim's signing side, DNS as a table, and the verifier
+ * fed in chunks.
  *
  *     struct keys k; keys_make(&k);
  *     publish(&k, "sel._domainkey.example.com", rsa_record(&k));

@@ -1,5 +1,6 @@
 /*
- * ARC chains (RFC 8617): one sealed twice by python3-dkim 1.1.4, chains of every length sealed here, and what can be wrong with them.
+ * ARC chains (RFC 8617): one sealed twice by python3-dkim 1.1.4, chains of every length sealed here, and what can be wrong
+ * with them.
  */
 #include "postern/checks/arc.h"
 #include "signature.h"
@@ -114,7 +115,8 @@ Test(arc, sealed_by_dkimpy)
     keys_free(&k);
 }
 
-/* The order of the fields in the header says nothing; their instances do (5.2). Blank lines at the end of the body are nothing. */
+/* The order of the fields in the header says nothing; their instances do (5.2). Blank lines at the end of the body are
+ * nothing. */
 Test(arc, order_and_harmless_changes)
 {
     struct keys k;

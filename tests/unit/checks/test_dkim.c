@@ -1,6 +1,6 @@
 /*
- * The DKIM verifier on whole messages: the RFCs' own examples, and messages signed by libopendkim, both algorithms and all canonicalisations,
- * in chunks of every size.
+ * The DKIM verifier on whole messages: the RFCs' own examples, and messages signed by libopendkim, both algorithms and all
+ * canonicalisations, in chunks of every size.
  */
 #include "signed.h"
 

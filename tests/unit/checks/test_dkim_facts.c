@@ -1,6 +1,6 @@
 /*
- * Facts of DKIM and ARC through the flow of a message: taps, keys from the resolver, deadlines that count from the end of the message, and whose
- * word of a chain is used.
+ * Facts of DKIM and ARC through the flow of a message: taps, keys from the resolver, deadlines that count from the end of the
+ * message, and whose word of a chain is used.
  */
 #include "postern/checks/arc.h"
 #include "postern/checks/content.h"
@@ -118,7 +118,8 @@ Test(dkim_facts, none_and_unread)
     scene_close(&missed);
 }
 
-/* A key that never comes: temperror after the deadline, which counts from the end of the message; another signature passes all the same. */
+/* A key that never comes: temperror after the deadline, which counts from the end of the message; another signature passes all
+ * the same. */
 Test(dkim_facts, deadline)
 {
     for (int both = 0; both < 2; both++) {

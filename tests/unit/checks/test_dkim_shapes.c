@@ -1,6 +1,6 @@
 /*
- * Shapes of signatures: what a field may look like and what becomes of it; signatures that libopendkim would judge wrongly; hostile amounts,
- * with the work they cause counted.
+ * Shapes of signatures: what a field may look like and what becomes of it; signatures that libopendkim would judge wrongly;
+ * hostile amounts, with the work they cause counted.
  */
 #include "signature.h"
 #include "signed.h"
