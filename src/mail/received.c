@@ -59,9 +59,10 @@ void received_write(struct buf *out, const struct received *r)
     if (path_is_plain(r->recipient)) {
         buf_cstr(out, "\r\n\tfor <");
         buf_str(out, r->recipient);
-        buf_cstr(out, ">; ");
-    } else {
-        buf_cstr(out, ";\r\n\t");
+        buf_char(out, '>');
     }
+    if (r->tls)
+        buf_printf(out, "\r\n\ttls %s", r->tls);
+    buf_cstr(out, path_is_plain(r->recipient) || r->tls ? "; " : ";\r\n\t");
     buf_printf(out, "%s\r\n", time_rfc5322(r->wall_ms, date));
 }

@@ -12,6 +12,7 @@
 
 #include "postern/checks/content.h"
 #include "postern/mail/authres.h"
+#include "postern/net/tls.h"
 #include "content.h"
 #include "postern/checks/content.h"
 #include "postern/mail/authres.h"
@@ -245,6 +246,14 @@ static void put_recipient_headers(struct transaction *t, struct buf *out)
     buf_free(&one);
 }
 
+/* RFC 3848; RFC 6531 4.3: what is internationalised has names of its own. */
+static const char *protocol_of(const struct session *s)
+{
+    if (s->t->extensions >> EXT_SMTPUTF8 & 1)
+        return s->tls ? "UTF8SMTPS" : "UTF8SMTP";
+    return s->tls ? "ESMTPS" : s->esmtp ? "ESMTP" : "SMTP";
+}
+
 static void build_front(struct session *s)
 {
     struct transaction *t = s->t;
@@ -260,12 +269,16 @@ static void build_front(struct session *s)
     }
     const struct value *name = facts_get(&t->scopes[STAGE_CONNECT]->facts, FACT_CLIENT_NAME);
     const struct scope *helo = t->scopes[STAGE_HELO] ? t->scopes[STAGE_HELO] : t->sticky;
+    struct tls_info tls = {0};
+    if (s->tls)
+        tls_info(s->client, &tls);
     struct received received = {
         .helo = helo ? helo->subject->helo : STR(""),
         .name = name->state == FACT_KNOWN ? name->v.text : STR_NONE,
         .client = s->peer.addr,
         .hostname = s->proxy->parts.settings->hostname,
-        .protocol = s->tls ? "ESMTPS" : s->esmtp ? "ESMTP" : "SMTP",
+        .protocol = protocol_of(s),
+        .tls = tls.cipher_iana,
         .id = str_of(t->id),
         .wall_ms = loop_wall(session_loop(s)),
     };

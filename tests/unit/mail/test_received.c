@@ -45,6 +45,13 @@ Test(received, forms)
     r.helo = STR("192.0.2.1");
     expect(&r, "Received: from 192.0.2.1 (unknown [IPv6:2001:db8::1])\r\n\tby mx.test (Postern) with SMTP id 4F2KX;\r\n"
                "\tSat, 21 Nov 2026 20:15:00 +0000\r\n");
+    r.protocol = "ESMTPS";
+    r.tls = "TLS_AES_256_GCM_SHA384";
+    expect(&r, "Received: from 192.0.2.1 (unknown [IPv6:2001:db8::1])\r\n\tby mx.test (Postern) with ESMTPS id 4F2KX\r\n"
+               "\ttls TLS_AES_256_GCM_SHA384; Sat, 21 Nov 2026 20:15:00 +0000\r\n");
+    r.recipient = STR("u@our.test");
+    expect(&r, "Received: from 192.0.2.1 (unknown [IPv6:2001:db8::1])\r\n\tby mx.test (Postern) with ESMTPS id 4F2KX\r\n"
+               "\tfor <u@our.test>\r\n\ttls TLS_AES_256_GCM_SHA384; Sat, 21 Nov 2026 20:15:00 +0000\r\n");
 }
 
 Test(received, hostile_names)
