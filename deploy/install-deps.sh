@@ -2,16 +2,18 @@
 # Installs the Debian packages that Postern needs, by name, with apt-get. What is installed already is left alone; nothing is started, and the
 # service of a server package that comes new is disabled: tests and quick start run private instances of their own.
 #
-#   deploy/install-deps.sh [build|quickstart|test]
+#   deploy/install-deps.sh [build|quickstart|test|long]
 #
 #   build       compiler, CMake and the libraries (the default)
 #   quickstart  build, and the parts of the demonstration: Postfix, rbldnsd, NSD, Unbound, swaks
-#   test        quickstart, and Criterion, clang (libFuzzer), ccache, Python 3 with what it is compared with, Redis
+#   test        quickstart, and Criterion, clang (libFuzzer), ccache, Python 3 with what it is compared with, Redis; Exim, unpacked beside Postfix
+#   long        test, and testssl.sh: for tests/e2e/run.py --long
 set -eu
 
 build=(gcc libc6-dev cmake ninja-build pkg-config libc-ares-dev libssl-dev libidn2-dev libspf2-dev libopendkim-dev libsqlite3-dev libhiredis-dev)
 quickstart=(postfix rbldnsd nsd unbound swaks iproute2 procps)
-test=(libcriterion-dev clang libclang-rt-dev ccache python3 python3-spf python3-dkim python3-nacl python3-authres util-linux git redis-server strace)
+test=(libcriterion-dev clang libclang-rt-dev ccache python3 python3-spf python3-dkim python3-nacl python3-authres util-linux git redis-server strace libnet-ssleay-perl)
+long=(testssl.sh)
 
 # Servers among them: PACKAGE=UNIT,UNIT...
 services=(postfix=postfix rbldnsd=rbldnsd nsd=nsd unbound=unbound,unbound-resolvconf redis-server=redis-server)
@@ -20,7 +22,8 @@ case "${1:-build}" in
     build) wanted=("${build[@]}") ;;
     quickstart) wanted=("${build[@]}" "${quickstart[@]}") ;;
     test) wanted=("${build[@]}" "${quickstart[@]}" "${test[@]}") ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    long) wanted=("${build[@]}" "${quickstart[@]}" "${test[@]}" "${long[@]}") ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 
 missing=()
@@ -28,7 +31,9 @@ for package in "${wanted[@]}"; do
     state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$state" = installed ] || missing+=("$package")
 done
-[ ${#missing[@]} -gt 0 ] || exit 0
+exim=/var/cache/postern-tests/exim
+[[ ${1:-} = test || ${1:-} = long ]] && [ ! -x $exim/usr/sbin/exim4 ] && ! command -v exim4 >/dev/null && want_exim=1
+[ ${#missing[@]} -gt 0 ] || [ -n "${want_exim:-}" ] || exit 0
 
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
@@ -46,8 +51,26 @@ fi
 
 apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o Dpkg::Use-Pty=0 "$@" </dev/null; }
 
-echo "install-deps: ${missing[*]}"
+echo "install-deps: ${missing[*]}${want_exim:+ (and Exim)}"
 apt update
+
+# Exim's package and Postfix's exclude each other: it is unpacked, with the libraries that are not there, where only the tests run it.
+unpack_exim() {
+    local work package
+    work=$(mktemp -d)
+    (
+        cd "$work"
+        apt-get -q download exim4-daemon-heavy
+        for package in $(apt-cache depends exim4-daemon-heavy | sed -n 's/^ *Depends: \(lib[^ ]*\)$/\1/p'); do
+            dpkg-query -W "$package" >/dev/null 2>&1 || apt-get -q download "$package"
+        done
+        "${as_root[@]}" mkdir -p $exim
+        for package in *.deb; do "${as_root[@]}" dpkg -x "$package" $exim; done
+    ) >"$work/log" 2>&1 || { tail -3 "$work/log"; echo "install-deps: no Exim; its tests are skipped"; }
+    rm -rf "$work"
+}
+[ -z "${want_exim:-}" ] || unpack_exim
+[ ${#missing[@]} -gt 0 ] || exit 0
 if [[ " ${missing[*]} " = *" postfix "* ]]; then
     apt install -y --no-install-recommends debconf
     printf 'postfix postfix/main_mailer_type select No configuration\n' | "${as_root[@]}" debconf-set-selections

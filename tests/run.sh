@@ -3,10 +3,11 @@
 # ctest (unit, transcripts, sweeps, cases, lint and link tests, seeds, end to end), builds the release and takes it through the heaviest of
 # end to end again, fuzzes every parser for a few seconds. Under ten minutes on two cores. Ends with "N passed, N failed".
 #
-#   tests/run.sh [--quick] [--no-install] [--fuzz SECONDS] [--jobs N]
+#   tests/run.sh [--quick] [--no-install] [--long] [--fuzz SECONDS] [--jobs N]
 #
 #   --quick          only unit tests, transcripts, cases and lint: no end to end, no release build, no fuzzing
 #   --no-install     what is not installed is an error
+#   --long           end to end also what takes minutes: testssl.sh on the listener
 #   --fuzz SECONDS   each target so long (default: 10, less when there are many; 0: not at all)
 #   --jobs N         tests at once (default: cores)
 #
@@ -14,14 +15,15 @@
 set -u
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root" || exit 1
-quick=0 install=1 fuzz_seconds='' jobs=$(nproc)
+quick=0 long=0 install=1 fuzz_seconds='' jobs=$(nproc)
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) quick=1 ;;
         --no-install) install=0 ;;
+        --long) long=1 ;;
         --fuzz) fuzz_seconds=$2; shift ;;
         --jobs) jobs=$2; shift ;;
-        --help | -h) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        --help | -h) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) echo "run.sh: unknown option $1; --help says what there is" >&2; exit 2 ;;
     esac
     shift
@@ -61,7 +63,7 @@ count_ctest() {
 
 if [ $install = 1 ]; then
     step "packages"
-    deploy/install-deps.sh test || give_up "cannot install what the tests need"
+    deploy/install-deps.sh $([ $long = 1 ] && echo long || echo test) || give_up "cannot install what the tests need"
 fi
 launcher=()
 command -v ccache >/dev/null && launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache)
@@ -115,6 +117,10 @@ if build build -DCMAKE_BUILD_TYPE=Release -DPOSTERN_TESTS=OFF -DPOSTERN_SANITIZE
     step "end to end, the release under load"
     tests/e2e/run.py --binary build/postern smtp-source-2000 kill-under-load shipped-policy 2>&1 | tee "$reports/e2e.out"
     count_line "$reports/e2e.out"
+    if [ $long = 1 ]; then
+        tests/e2e/run.py --binary build/postern testssl= 2>&1 | tee "$reports/long.out"
+        count_line "$reports/long.out"
+    fi
 else
     echo "run.sh: the release build failed"
     failed=$((failed + 1))

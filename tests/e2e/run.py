@@ -2,7 +2,7 @@
 """
 The real binary with real parts: Postfix behind it, rbldnsd, NSD and Unbound beside it, swaks, smtp-source and plain sockets before it.
 
-    tests/e2e/run.py [--binary build/postern] [--seed N] [--keep] [--list] [NAME...]
+    tests/e2e/run.py [--binary build/postern] [--seed N] [--keep] [--list] [--long] [NAME...]
 
 A NAME is the beginning of a scenario's name (NAME= is that one alone). Runs as root, in network, mount and process namespaces of its own, so that clients have addresses
 of their own (192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24, 2001:db8::/32, all on the private loopback), nothing can leave the machine, and what it
@@ -92,6 +92,7 @@ def parse_arguments():
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"), help="for what is random; said when something fails")
     parser.add_argument("--keep", action="store_true", help="keep the files")
     parser.add_argument("--list", action="store_true", help="only say what there is")
+    parser.add_argument("--long", action="store_true", help="those too that take minutes")
     parser.add_argument("names", nargs="*", metavar="NAME")
     args = parser.parse_args()
     args.binary = os.path.abspath(args.binary)
@@ -102,6 +103,8 @@ def parse_arguments():
 def main():
     args = parse_arguments()
     known = all_scenarios()
+    if not args.names and not args.long:
+        known = {n: f for n, f in known.items() if not f.long}
     if args.list:
         print("\n".join(known))
         return 0
@@ -127,6 +130,10 @@ def main():
             continue
         if function.needs_root and os.geteuid() != 0:
             print(f"skipped {name}: needs root, as Postfix does")
+            continue
+        missing = function.missing()
+        if missing:
+            print(f"skipped {name}: {missing}")
             continue
         started = time.monotonic()
         wrong = run(name, function, args)

@@ -5,9 +5,13 @@ import socket
 
 
 class Client:
-    def __init__(self, port, address="127.0.0.1", source=None, timeout=30.0, greet=True):
+    """greet: wait for the greeting. tls: (context, server name), for a listener with TLS from the first byte."""
+
+    def __init__(self, port, address="127.0.0.1", source=None, timeout=30.0, greet=True, tls=None):
         self.socket = socket.create_connection((address, port), timeout=timeout, source_address=(source, 0) if source else None)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.socket = tls[0].wrap_socket(self.socket, server_hostname=tls[1])
         self.file = self.socket.makefile("rb")
         self.greeting = self.reply() if greet else ""
 
@@ -37,6 +41,23 @@ class Client:
 
     def say(self, line):
         self.send(line.encode() + b"\r\n")
+        return self.reply()
+
+    def handshake(self, context, name=None, session=None):
+        """TLS from here on; STARTTLS has been said, and 220 heard."""
+        old = self.file
+        self.socket = context.wrap_socket(self.socket, server_hostname=name, session=session)
+        self.file = self.socket.makefile("rb")
+        old.detach()
+
+    def starttls(self, context, name=None, session=None):
+        answer = self.say("STARTTLS")
+        if not answer.startswith("220 "):
+            raise EOFError(f"STARTTLS: {answer}")
+        self.handshake(context, name, session)
+
+    def bdat(self, octets, last=False):
+        self.send(b"BDAT %d%s\r\n" % (len(octets), b" LAST" if last else b"") + octets)
         return self.reply()
 
     def at_end(self):

@@ -55,6 +55,7 @@ trace     unix  - - n - 0 bounce
 verify    unix  - - n - 1 verify
 flush     unix  n - n 1000? 0 flush
 proxymap  unix  - - n - - proxymap
+tlsmgr    unix  - - n 1000? 1 tlsmgr
 error     unix  - - n - - error
 retry     unix  - - n - - error
 virtual   unix  - n n - - virtual
@@ -64,9 +65,12 @@ postlog   unix-dgram n - n - 1 postlogd
 
 
 class Postfix:
-    """Mailboxes: u, v and w at example.org and example.net; NUMBERu at either is u's too (smtp-source -N); postmaster; nobody else."""
+    """
+    Mailboxes: u, v and w at example.org and example.net; NUMBERu at either is u's too (smtp-source -N); postmaster; ü; nobody else.
+    Settings of main.cf are keyword arguments.
+    """
 
-    def __init__(self, world):
+    def __init__(self, world, **settings):
         self.world = world
         self.folder = world.folder("postfix")
         self.port = free_port()
@@ -75,9 +79,12 @@ class Postfix:
             os.mkdir(os.path.join(self.folder, name), 0o755)
         os.chown(os.path.join(self.folder, "data"), pwd.getpwnam("postfix").pw_uid, -1)
         os.chown(os.path.join(self.folder, "mail"), nobody.pw_uid, nobody.pw_gid)
-        self.write("main.cf", MAIN.format(folder=self.folder, uid=nobody.pw_uid, gid=nobody.pw_gid))
+        main = MAIN.format(folder=self.folder, uid=nobody.pw_uid, gid=nobody.pw_gid)
+        for name, value in settings.items():
+            main = re.sub(rf"(?m)^{name} =.*\n", "", main) + f"{name} = {value}\n"
+        self.write("main.cf", main)
         self.write("master.cf", MASTER.format(port=self.port))
-        self.write("mailboxes", "".join(f"/^[0-9]*{box}@example\\.(org|net)$/ {box}/\n" for box in ("u", "v", "w", "postmaster")))
+        self.write("mailboxes", "".join(f"/^[0-9]*{box}@example\\.(org|net)$/ {box}/\n" for box in ("u", "v", "w", "postmaster", "ü")))
         self.write("mail.log", "")
         self.process = None
 

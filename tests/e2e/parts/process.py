@@ -12,7 +12,7 @@ class Failure(Exception):
 
 def expect(good, what):
     if not good:
-        raise Failure(what)
+        raise Failure(what() if callable(what) else what)
 
 
 def expect_equal(seen, wanted, what):

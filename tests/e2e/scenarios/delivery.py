@@ -102,7 +102,7 @@ def shapes_exactly(world):
         front, seen = kept.octets.split(b"X-Mark: ", 1)
         expect(b"X-Mark: " + seen == sent[name], f"{name} differs: {len(sent[name])} octets sent, {len(seen) + 8} came")
         fields = re.findall(rb"(?m)^([^ \t\r\n:]+):", front)
-        expect_equal(fields, [b"Received"], f"fields in front of {name}")
+        expect_equal(fields, [b"Authentication-Results", b"Received"], f"fields in front of {name}")
     postern.stop()
 
 
