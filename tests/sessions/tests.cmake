@@ -2,6 +2,8 @@
 if(TARGET postern)
   add_test(NAME sessions/transcripts COMMAND postern test ${CMAKE_SOURCE_DIR}/tests/sessions)
   add_test(NAME sessions/coverage COMMAND postern test --coverage ${CMAKE_SOURCE_DIR}/tests/sessions)
+  add_test(NAME sessions/coverage-notices COMMAND postern test --coverage ${CMAKE_SOURCE_DIR}/tests/sessions/deliver.transcript)
+  set_tests_properties(sessions/coverage-notices PROPERTIES PASS_REGULAR_EXPRESSION "never said: reply LOOP")
   add_test(NAME sessions/sweep COMMAND postern test --sweep ${CMAKE_SOURCE_DIR}/tests/sessions)
   add_test(NAME sessions/policy-cases COMMAND postern test ${CMAKE_SOURCE_DIR}/policy)
   set_tests_properties(sessions/transcripts sessions/coverage sessions/sweep sessions/policy-cases PROPERTIES FAIL_REGULAR_EXPRESSION "${SANITIZER_WORDS}")
