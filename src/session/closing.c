@@ -209,6 +209,8 @@ static void pass_on(struct transaction *t)
     for (struct transaction *x = t->proxy->closing; x; x = x->next)
         if (x != t && x->scopes[STAGE_CONNECT] == t->scopes[STAGE_CONNECT]) {
             scope_set_owner(x->scopes[STAGE_HELO] ? x->scopes[STAGE_HELO] : x->scopes[STAGE_CONNECT], &x->task);
+            if (x->sticky)
+                scope_own(x->sticky, &x->task);
             loop_wake(t->proxy->parts.loop, &x->task);
         }
 }
@@ -255,7 +257,8 @@ static void closing_timer(struct timer *timer)
 
 void closing_expire(struct transaction *t)
 {
-    each_scope(t, expire, NULL);
+    if (!t->session) /* else its session still needs the evidence of connection and HELO */
+        each_scope(t, expire, NULL);
     finish(t);
 }
 
@@ -268,7 +271,7 @@ void closing_take(struct transaction *t)
     bool all = true;
     each_scope(t, gather, &all);
     if (all || !p->parts.journal || p->closing_count >= CLOSING_MAX || p->ending) {
-        if (!all)
+        if (p->ending) /* else its session may go on, and what is not known yet is not to be taken for an error there */
             each_scope(t, expire, NULL);
         finish(t);
         return;
