@@ -132,7 +132,7 @@ static void pass_on(struct buf *line, const struct parameter *p)
 
 bool parameters_take(struct session *s, struct transaction *t, const struct command *c, struct str *out, struct reply *refusal)
 {
-    struct extensions e = announced(s);
+    struct extensions e = {.set = s->announced};
     struct buf line = {0};
     enum judgement j = GOOD;
     for (size_t i = 0; i < c->parameter_count && j == GOOD; i++) {

@@ -14,7 +14,7 @@
 #include "postern/mail/from.h"
 #include "session.h"
 
-enum { IN_FLIGHT_MAX = 200 };
+enum { IN_FLIGHT_MAX = 200, FAR_TOO_MANY = 10 /* times the limit: what is tried beyond counts as wrong, so that it ends */ };
 
 static void answer(struct session *s, struct recipient *r, enum reply_id id, struct str value)
 {
@@ -66,6 +66,7 @@ static bool judge_address(struct session *s, struct recipient *r, const struct c
         s->errors++;
         answer(s, r, REPLY_UTF8_ADDRESS, STR_NONE);
     } else if (t->recipient_count > s->proxy->parts.settings->recipient_limit) {
+        s->errors += t->recipient_count / FAR_TOO_MANY > s->proxy->parts.settings->recipient_limit;
         answer(s, r, REPLY_TOO_MANY_RECIPIENTS, STR_NONE);
     } else if (has_routing_characters(r->path.local_plain)) {
         s->errors++;
@@ -166,6 +167,8 @@ static bool class_one(struct session *s, struct recipient *r)
     bool alone = t->class_users == 0;
     bool fits = alone || (str_eq(t->class, r->class) && t->route == r->route && !t->sender.null);
     if (fits) {
+        if (t->mail_sent && t->route != r->route)
+            relay_leave(s);
         t->class = r->class;
         t->route = r->route;
         t->class_users++;

@@ -233,6 +233,10 @@ static void lose_upstream(struct session *s)
 {
     struct transaction *t = s->t;
     upstream_close(&s->upstream, false);
+    if (s->command_sent && !s->relayed) { /* its reply will not come */
+        s->relayed = arena_alloc(&s->command_arena, sizeof *s->relayed);
+        *s->relayed = reply_make(&s->command_arena, REPLY_BACKEND_DOWN, STR_NONE);
+    }
     if (!t || !t->mail_sent)
         return;
     count(COUNTER_BACKEND_LOST);
@@ -330,6 +334,13 @@ void relay_recipient(struct session *s, struct recipient *r)
     s->stirred = true;
 }
 
+void relay_leave(struct session *s)
+{
+    upstream_close(&s->upstream, true);
+    s->t->mail_sent = false;
+    s->t->mail_reply = (struct reply){0};
+}
+
 /* --- the message --------------------------------------------------------------------------------------------------------------- */
 
 /* What we hold cannot be read back: break off before the end. */
@@ -418,8 +429,8 @@ static void begin_content(struct session *s)
 static bool step_message(struct session *s, struct reply *outcome)
 {
     struct transaction *t = s->t;
-    if (t->dot_reply.code || t->data_reply.code) {
-        *outcome = t->dot_reply.code ? t->dot_reply : t->data_reply;
+    if (t->dot_reply.code || t->data_reply.code) { /* a refused chunk is a refused message, whatever LAST is told */
+        *outcome = t->data_reply.code ? t->data_reply : t->dot_reply;
         return true;
     }
     if (t->recipient_lost || !any_relay(t, RELAY_OK)) {
@@ -471,28 +482,25 @@ void relay_abandon(struct session *s)
 
 enum step relay_command(struct session *s, struct str line, struct reply *outcome)
 {
-    struct reply down = reply_make(&s->command_arena, REPLY_BACKEND_DOWN, STR_NONE);
-    if (s->relayed) {
-        *outcome = *s->relayed;
-        return STEP_DONE;
-    }
     if (!s->command_sent) {
         if (!open_upstream(s))
             return STEP_NOT_YET;
         enum upstream_state state = upstream_run(s->upstream);
-        if (state == UPSTREAM_OPENING)
-            return STEP_NOT_YET;
-        if (state == UPSTREAM_READY) {
-            upstream_send(s->upstream, line, EXPECT_OTHER, &other_context);
-            s->command_sent = true;
-            if (upstream_flush(s->upstream))
-                return STEP_NOT_YET;
+        if (state == UPSTREAM_NONE) {
+            upstream_close(&s->upstream, false);
+            *outcome = reply_make(&s->command_arena, REPLY_BACKEND_DOWN, STR_NONE);
+            return STEP_DONE;
         }
-        upstream_close(&s->upstream, false);
+        if (!upstream_may_send(s->upstream)) /* it opens, or RSET's reply is out and it takes one command at a time */
+            return STEP_NOT_YET;
+        upstream_send(s->upstream, line, EXPECT_OTHER, &other_context);
+        s->command_sent = true;
+        if (!upstream_flush(s->upstream))
+            lose_upstream(s);
     }
-    if (s->upstream)
+    if (!s->relayed)
         return STEP_NOT_YET;
-    *outcome = down; /* lost, or never there */
+    *outcome = *s->relayed;
     return STEP_DONE;
 }
 

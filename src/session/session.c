@@ -275,7 +275,7 @@ static void judge_pipelining(struct session *s, enum verb verb)
 
 static enum step take_line(struct session *s)
 {
-    if (stream_queued(s->client) > OUTPUT_MAX)
+    if (stream_queued(s->client) > OUTPUT_MAX && stream_flush(s->client) != FLUSH_DONE)
         return STEP_NOT_YET; /* it asks and does not listen: its next command waits until it has read the replies */
     enum step filled = session_fill(s);
     if (filled != STEP_DONE)
@@ -398,43 +398,57 @@ static bool run_steps(struct session *s)
     return r != STEP_END;
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* All of a message must have come by then, the time between its chunks included. */
+static uint64_t message_deadline(const struct session *s)
+{
+    return s->t && s->t->content ? s->t->content->deadline_ms : UINT64_MAX;
+}
+
 /* When does somebody owe us something, and since when? */
 static uint64_t patience_ends(const struct session *s)
 {
     const struct settings *set = s->proxy->parts.settings;
     if (s->phase == PHASE_BALANCER || s->phase == PHASE_HANDSHAKE)
         return s->idle_since + (set->command_timeout < ARRIVAL_MS ? set->command_timeout : ARRIVAL_MS);
-    if (s->phase == PHASE_CONTENT || s->phase == PHASE_CHUNK) {
-        uint64_t block = s->idle_since + set->data_timeout;
-        return block < s->t->content->deadline_ms ? block : s->t->content->deadline_ms;
-    }
+    if (s->phase == PHASE_CONTENT || s->phase == PHASE_CHUNK)
+        return earlier(s->idle_since + set->data_timeout, message_deadline(s));
     if (s->phase == PHASE_COMMAND && !s->command && recipients_settled(s)) {
         uint64_t command = s->idle_since + (s->discard ? set->data_timeout : set->command_timeout);
         uint64_t session = s->start_ms + set->session_time;
-        return s->t || command < session ? command : session;
+        return earlier(command, s->t ? message_deadline(s) : session);
     }
     return UINT64_MAX;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
+/* Of a scope and its parents. One that has passed is of a check that nobody waits for: it is seen to when its scope's turn comes. */
+static uint64_t deadline_to_come(const struct session *s, const struct scope *scope)
 {
-    return a < b ? a : b;
+    uint64_t at = UINT64_MAX;
+    for (; scope; scope = scope->parent)
+        if (scope_deadline(scope) > session_now(s))
+            at = earlier(at, scope_deadline(scope));
+    return at;
 }
 
 static uint64_t evidence_deadline(const struct session *s)
 {
-    uint64_t at = decide_next_deadline(s->helo ? s->helo : s->connect);
+    uint64_t at = deadline_to_come(s, s->helo ? s->helo : s->connect);
     if (s->sticky_helo)
-        at = earlier(at, decide_next_deadline(s->sticky_helo));
+        at = earlier(at, deadline_to_come(s, s->sticky_helo));
     if (!s->t)
         return at;
     if (s->t->scopes[STAGE_DATA])
-        at = earlier(at, decide_next_deadline(s->t->scopes[STAGE_DATA]));
+        at = earlier(at, deadline_to_come(s, s->t->scopes[STAGE_DATA]));
     else if (s->t->scopes[STAGE_MAIL])
-        at = earlier(at, decide_next_deadline(s->t->scopes[STAGE_MAIL]));
+        at = earlier(at, deadline_to_come(s, s->t->scopes[STAGE_MAIL]));
     for (const struct recipient *r = s->t->recipients; r; r = r->next)
         if (r->scope && (r->state == RECIPIENT_DECIDING || s->phase == PHASE_DOT))
-            at = earlier(at, decide_next_deadline(r->scope));
+            at = earlier(at, deadline_to_come(s, r->scope));
     return at;
 }
 
@@ -465,8 +479,7 @@ static bool out_of_patience(struct session *s)
         session_end(s, HANGUP_TIMEOUT);
         return true;
     }
-    bool content = s->phase == PHASE_CONTENT || s->phase == PHASE_CHUNK;
-    bool message = content && now >= s->t->content->deadline_ms;
+    bool message = now >= message_deadline(s);
     bool session = s->phase == PHASE_COMMAND && !s->t && now >= s->start_ms + s->proxy->parts.settings->session_time;
     speak_id(s, message ? REPLY_MESSAGE_TIMEOUT : session ? REPLY_SESSION_LIMIT : REPLY_TIMEOUT, STR_NONE);
     session_end(s, HANGUP_TIMEOUT);

@@ -155,6 +155,7 @@ struct session {
     char id[12];
     enum phase phase;
     bool esmtp;                    /* EHLO, not HELO */
+    uint32_t announced;            /* bits: what EHLO said; it holds until the next one, whatever the backends' probes find meanwhile */
     bool greeting_refused;         /* 554: only QUIT is served (RFC 5321 3.1) */
     bool refused_now;              /* a `now` rule has spoken: what follows is refused alike */
     bool snapshots;                /* somebody reads the facts that change by nature */
@@ -281,6 +282,7 @@ enum step verb_run(struct session *s);        /* s->command */
 /* --- relay.c: one transaction at the backend --- */
 void relay_run(struct session *s);            /* takes in what the backend said, sends what can be sent */
 void relay_recipient(struct session *s, struct recipient *r); /* r is for the backend */
+void relay_leave(struct session *s);          /* nothing of the transaction is for this backend after all: another route */
 enum step relay_message(struct session *s, struct reply *outcome); /* DATA, content, dot; DONE: *outcome is what the client is told */
 void relay_abandon(struct session *s);        /* the transaction is over without a message: RSET */
 /* One command that the backend answers instead of us (VRFY, ETRN). */

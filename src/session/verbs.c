@@ -44,6 +44,7 @@ static enum step verb_hello(struct session *s)
         return STEP_NOT_YET;
     if (!refused) {
         struct extensions e = announced(s);
+        s->announced = s->esmtp ? e.set : 0;
         r = s->esmtp ? ehlo_write(&s->command_arena, s->proxy->parts.settings->hostname, &e)
                      : reply_make(&s->command_arena, REPLY_HELLO, s->proxy->parts.settings->hostname);
     }
@@ -150,6 +151,7 @@ static enum step verb_data(struct session *s)
     if (s->t->recipient_count == 0)
         return wrong(s, REPLY_NEED_RCPT, STR_NONE);
     if (s->t->accepted == 0) {
+        junk(s);
         speak_id(s, REPLY_NO_VALID_RECIPIENTS, STR_NONE);
         return STEP_DONE;
     }
@@ -244,6 +246,7 @@ static enum step verb_starttls(struct session *s)
     if (s->tls)
         return wrong(s, REPLY_TLS_RUNS, STR_NONE);
     if (!s->proxy->tls) {
+        junk(s);
         speak_id(s, REPLY_TLS_NOT_AVAILABLE, STR_NONE);
         return STEP_DONE;
     }

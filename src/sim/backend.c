@@ -259,7 +259,9 @@ static void judge_command(struct backend_conn *c, struct str line, enum backend_
     }
     if (line.n + 2 > 2048)
         ledger_violation(l, "a backend got a command line of %zu octets", line.n + 2);
-    if (moment == MOMENT_OTHER && !str_starts_nocase(line, STR("XCLIENT ")) && !str_eq_nocase(line, STR("STARTTLS")))
+    bool known = str_starts_nocase(line, STR("XCLIENT ")) || str_eq_nocase(line, STR("STARTTLS")) ||
+                 str_starts_nocase(line, STR("VRFY ")) || str_starts_nocase(line, STR("ETRN "));
+    if (moment == MOMENT_OTHER && !known)
         ledger_violation(l, "a backend got a line that is no command: %.*s", (int)(line.n < 60 ? line.n : 60), line.p);
     bool ends_group = moment == MOMENT_EHLO || moment == MOMENT_HELO || moment == MOMENT_DATA || moment == MOMENT_QUIT;
     if (c->in.n > 0 && (ends_group || !announces(c, "PIPELINING")))
