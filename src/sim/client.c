@@ -7,6 +7,8 @@
  */
 #include "world.h"
 
+#include "postern/net/tls.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,9 +82,10 @@ void sim_client_connect(struct sim_client *c)
     c->closed = c->cut = false;
     stream_memory_pair(w->loop, &w->pair, &c->stream, &theirs);
     stream_set_owner(c->stream, &c->task);
-    w->connections++;
     static const struct listener_setting anywhere = {.address = {"*:25", 4}};
     struct arrival arrival = {.peer = c->address, .listener = w->settings.listen_count ? &w->settings.listen[0] : &anywhere};
+    c->observer.balancer = arrival.listener->proxy_from && prefix_set_has(arrival.listener->proxy_from, &c->address.addr);
+    w->connections += !c->observer.balancer; /* one without a header has no client, and so no record */
     proxy_accept(w->proxy, theirs, &arrival);
     c->port = c->address.port++;
 }
@@ -128,6 +131,20 @@ void sim_client_send(struct sim_client *c, struct str bytes)
         say(c, bytes);
 }
 
+void sim_client_tls(struct sim_client *c)
+{
+    struct world *w = c->world;
+    struct tls_client_options any = {.verify = TLS_VERIFY_OFF};
+    char *error = NULL;
+    if (!c->stream || c->cut)
+        return;
+    if (!w->client_tls)
+        w->client_tls = tls_context_client(&any, &error);
+    free(error);
+    if (w->client_tls)
+        stream_start_tls(&c->stream, w->client_tls, STR("mx.test"));
+}
+
 void sim_client_hang_up(struct sim_client *c, enum cut how)
 {
     c->cut = true;
@@ -135,11 +152,11 @@ void sim_client_hang_up(struct sim_client *c, enum cut how)
         return;
     if (how == CUT_HALF) {
         c->observer.half_closed = true;
-        stream_memory_half_close(c->stream);
+        stream_memory_half_close(stream_below(c->stream));
         return;
     }
     if (how == CUT_RESET)
-        stream_memory_break(c->stream, true);
+        stream_memory_break(stream_below(c->stream), true);
     client_gone(c);
     c->closed = true;
 }

@@ -306,6 +306,11 @@ static void step_client(struct run *r, const struct step *step)
         if (!r->how->dns_order && !r->how->merge && !r->how->lenient) /* answers of a group may leave together */
             nothing_unread(r, step, c);
         break;
+    case STEP_TLS:
+        ensure_connected(r, step);
+        sim_client_tls(c);
+        world_settle(&r->world);
+        break;
     case STEP_CONNECT:
         step_connect(r, step);
         break;

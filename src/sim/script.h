@@ -24,6 +24,7 @@ enum step_kind {
     STEP_NOTHING,     /* nothing to be read now */
     STEP_ADDRESS,     /* text: where its next connections come from */
     STEP_CONNECT,     /* text: address, empty: as before */
+    STEP_TLS,         /* its side of a TLS handshake */
     STEP_CLOSE,
     STEP_RESET,
     STEP_HALF_CLOSE,

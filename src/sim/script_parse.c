@@ -337,6 +337,7 @@ static bool parse_action(struct parser *p, struct str word, unsigned actor)
 {
     static const struct { const char *name; enum step_kind kind; bool duration;
     } actions[] = {
+        {"tls", STEP_TLS, false},
         {"close", STEP_CLOSE, false}, {"reset", STEP_RESET, false},   {"half-close", STEP_HALF_CLOSE, false},
         {"wait", STEP_WAIT, true},    {"settle", STEP_SETTLE, false}, {"patience", STEP_PATIENCE, true},
         {"drain", STEP_DRAIN, false},

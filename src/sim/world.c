@@ -8,6 +8,8 @@
 #include "postern/base/random.h"
 #include "postern/checks/dnsbl.h"
 #include "postern/decide/record.h"
+#include "postern/net/tls.h"
+#include "postern/net/tls_make.h"
 #include "postern/policy/policy.h"
 #include "postern/store/store.h"
 
@@ -16,6 +18,7 @@
 #include <string.h>
 
 enum { RANDOM_SEED = 20261121, DNS_QUEUE = 10000, TTL_MAX = 86400, NEGATIVE_TTL_MAX = 3600 };
+#define DAY_MS UINT64_C(86400000)
 #define PATIENCE_MS UINT64_C(120000)          /* of an expectation: below every time-out of a client's */
 #define SESSION_END_MS UINT64_C(10800000)     /* all sessions are over three hours after their clients left */
 
@@ -90,6 +93,24 @@ void world_begin(struct world *w, const struct script *script, const struct pert
     w->store = sim_store_new(w);
 }
 
+/* A certificate for the host name, whatever file the script's `certificate` names: nothing outside is read. */
+static void give_certificate(struct world *w)
+{
+    struct buf certificate = {0}, key = {0};
+    struct tls_make how = {.names = &w->settings.hostname, .count = 1, .from_ms = SIM_EPOCH_MS - DAY_MS, .to_ms = SIM_EPOCH_MS + 3650 * DAY_MS};
+    char *error = NULL;
+    if (tls_make_certificate(&how, &certificate, &key)) {
+        struct tls_certificate one = {.certificate_pem = buf_view(&certificate), .key_pem = buf_view(&key)};
+        struct tls_server_options options = {.certificates = &one, .count = 1, .now_ms = SIM_EPOCH_MS};
+        struct tls_context *context = tls_context_server(&options, &error);
+        proxy_set_tls(w->proxy, context);
+        tls_context_free(&context);
+    }
+    free(error);
+    buf_free(&certificate);
+    buf_free(&key);
+}
+
 void world_start(struct world *w)
 {
     if (w->proxy)
@@ -105,6 +126,8 @@ void world_start(struct world *w)
         .journal_context = w,
     };
     w->proxy = proxy_new(&parts, w->policy);
+    if (w->settings.certificate_count > 0)
+        give_certificate(w);
     proxy_start(w->proxy);
     loop_settle(w->loop);
 }
@@ -209,6 +232,7 @@ void world_end(struct world *w)
     world_close(w);
     if (w->proxy) {
         proxy_free(&w->proxy);
+    tls_context_free(&w->client_tls);
         loop_settle(w->loop);
         backends_left(w);
     }

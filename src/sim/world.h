@@ -105,6 +105,7 @@ void sim_client_connect(struct sim_client *c);
 void sim_client_send(struct sim_client *c, struct str bytes); /* perturbed as the world says */
 bool sim_client_line(struct sim_client *c, struct str *line); /* the next whole line, not taken */
 void sim_client_line_taken(struct sim_client *c);
+void sim_client_tls(struct sim_client *c); /* begins TLS; a handshake that fails is a server that closed */
 void sim_client_hang_up(struct sim_client *c, enum cut how);
 size_t sim_client_replies(const struct sim_client *c);
 unsigned sim_client_code(const struct sim_client *c, size_t reply); /* 0: not there yet */
@@ -132,6 +133,7 @@ struct world {
     struct list_health *health;
     struct policy *policy;       /* the present one; borrowed from the script */
     struct proxy *proxy;         /* NULL: not begun, or over */
+    struct tls_context *client_tls; /* of all clients; made when one needs it */
     struct memory_pair_options pair;
     struct ledger ledger;
     struct tally tally;
