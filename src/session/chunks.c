@@ -42,8 +42,10 @@ enum step content_chunk(struct session *s)
     struct str value = STR("Syntax: BDAT size [LAST]");
     bool good = parse_bdat(s->command->argument, &octets, &last);
     if (good && chunk_fits(s, &id)) {
-        if (!s->t->content)
+        if (!s->t->content) {
             content_begin(s);
+            s->t->content->header_end = 2; /* an empty line at once is an empty header */
+        }
         s->t->content->chunked = true;
         s->t->content->binary = s->t->extensions >> EXT_BINARYMIME & 1;
         s->chunk_left = s->chunk_size = octets;

@@ -15,7 +15,6 @@
 #include "postern/net/tls.h"
 #include "content.h"
 #include "postern/checks/content.h"
-#include "postern/mail/authres.h"
 
 void content_free(struct message **cp)
 {
@@ -227,6 +226,18 @@ static void put_headers(struct buf *out, const struct walk *w)
         field_write(out, w->headers[i].name, w->headers[i].value);
 }
 
+/* Is `one` among the fields of `all`, whole? */
+static bool has_field(const struct buf *all, const struct buf *one)
+{
+    const char *at = all->p, *end = all->p ? all->p + all->n : NULL;
+    while (at && at < end && (at = memmem(at, (size_t)(end - at), one->p, one->n)) != NULL) {
+        if (at == all->p || at[-1] == '\n')
+            return true;
+        at++;
+    }
+    return false;
+}
+
 /* Recipients of one message may have fired the same rule: its field is put once. */
 static void put_recipient_headers(struct transaction *t, struct buf *out)
 {
@@ -237,7 +248,7 @@ static void put_recipient_headers(struct transaction *t, struct buf *out)
         for (size_t i = 0; i < r->verdict.walk.header_count; i++) {
             buf_clear(&one);
             field_write(&one, r->verdict.walk.headers[i].name, r->verdict.walk.headers[i].value);
-            if (all.n == 0 || !memmem(all.p, all.n, one.p, one.n))
+            if (!has_field(&all, &one))
                 buf_put(&all, one.p, one.n);
         }
     }

@@ -45,7 +45,7 @@ static void recipient_answer(struct recipient *r, const struct reply *reply, con
 static void take_rcpt(struct session *s, struct recipient *r, const struct reply *reply)
 {
     struct transaction *t = s->t;
-    bool ok = reply_is(reply, 2);
+    bool ok = reply_is(reply, 2) && (!t->mail_reply.code || reply_is(&t->mail_reply, 2));
     r->relay = ok ? RELAY_OK : RELAY_NO;
     if (r->again) { /* it was accepted by the connection before; the client knows it as accepted */
         t->recipient_lost |= !ok;
@@ -114,7 +114,7 @@ static bool take_replies(struct session *s)
     bool hangs_up = false;
     while ((result = upstream_reply(s->upstream, arena, &kind, &context, &reply)) == REPLY_PARSE_DONE) {
         take_reply(s, kind, context, &reply);
-        hangs_up = reply.code == 421;
+        hangs_up |= reply.code == 421;
     }
     arena_clear(&scratch);
     return result != REPLY_PARSE_FAILED && !hangs_up;
@@ -348,6 +348,7 @@ static void content_unreadable(struct session *s)
 {
     count(COUNTER_SPOOL_ERRORS);
     s->t->data_reply = reply_make(&s->t->arena, REPLY_SPOOL_FAILED, STR_NONE);
+    s->t->unclear = true;
     upstream_close(&s->upstream, false);
 }
 

@@ -122,7 +122,7 @@ struct transaction {
     bool reconnected;              /* the one silent second connection is used up */
     bool recipient_lost;           /* an accepted recipient was not accepted by the second connection */
     bool data_sent, data_ok, dot_sent;
-    bool unclear;                  /* the backend was lost before it said what became of the message */
+    bool unclear;                  /* the backend did not say what became of the message: the reply is ours */
     bool by_chunks;                /* it goes out by BDAT */
     struct reply data_reply;       /* refusal of DATA */
     struct reply dot_reply;
