@@ -46,6 +46,7 @@ static const uint8_t made_by[FACT_COUNT] = {
     [FACT_RCPT_DOMAIN] = CHECK_RECIPIENT + 1,
     [FACT_GREYLIST_AGE] = CHECK_GREYLIST + 1,
     [FACT_GREYLIST_KNOWN] = CHECK_GREYLIST + 1,
+    [FACT_GREYLIST_KEY] = CHECK_GREYLIST + 1,
     [FACT_BARE_NEWLINE] = CHECK_CONTENT + 1,
     [FACT_MSG_SIZE] = CHECK_CONTENT + 1,
     [FACT_MSG_RECEIVED] = CHECK_CONTENT + 1,
@@ -108,6 +109,8 @@ void check_set_deadline(struct scope *s, struct check_run *run)
     if (!checks[run->check].deadline_setting || (s->stage == STAGE_DATA && !content_has_ended(s)))
         return;
     memcpy(&allowed, (const char *)s->world->settings + checks[run->check].deadline_setting, sizeof allowed);
+    if (run->check == CHECK_DMARC && allowed <= s->world->settings->dkim_deadline)
+        allowed = s->world->settings->dkim_deadline + 1; /* it reads what DKIM makes of the keys that came in time */
     run->deadline_ms = loop_now(s->world->loop) + allowed;
 }
 

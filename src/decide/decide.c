@@ -157,10 +157,10 @@ static struct fact_bits needs_from(const struct policy *p, enum stage first, boo
 }
 
 /* A recipient's greylist facts: left until a walk wants them; read only when no applied rule could. */
-static bool leave_greylist(struct scope *s, int fact)
+static bool leave_greylist(struct scope *s)
 {
     struct fact_bits applied = needs_from(s->policy, STAGE_RCPT, false);
-    if (fact_bit(&applied, FACT_GREYLIST_AGE) || fact_bit(&applied, FACT_GREYLIST_KNOWN) || fact_bit(&applied, fact))
+    if (fact_bit(&applied, FACT_GREYLIST_AGE) || fact_bit(&applied, FACT_GREYLIST_KNOWN) || fact_bit(&applied, FACT_GREYLIST_KEY))
         return true;
     s->touch = false;
     return false;
@@ -175,7 +175,7 @@ void decide_open(struct scope *s)
         enum check_id check = check_of_fact(s->policy, id, &instance);
         if (check == CHECK_COUNT || checks[check].stage != s->stage || facts_has(&s->facts, id))
             continue;
-        if (check == CHECK_GREYLIST && leave_greylist(s, id))
+        if (check == CHECK_GREYLIST && leave_greylist(s))
             continue;
         fact_bit_set(&s->needed, id);
         check_start(s, check, instance);

@@ -1,5 +1,5 @@
 /*
- * greylist.c - greylist.age and greylist.known in stage data, where they speak for all recipients of the message together.
+ * greylist.c - greylist.age, .known and .key in stage data, where they speak for all recipients of the message together.
  *
  * Each recipient has its own entry in the store, so the check runs in each recipient's scope (and touches or only reads as that
  * scope says). The content scope holds the youngest age and whether all are known. A recipient never seen decides the age
@@ -10,10 +10,15 @@
 #include "bits.h"
 #include "decide_internal.h"
 
+static bool has_all(const struct facts *facts)
+{
+    return facts_has(facts, FACT_GREYLIST_AGE) && facts_has(facts, FACT_GREYLIST_KNOWN) && facts_has(facts, FACT_GREYLIST_KEY);
+}
+
 /* The unfinished greylist check of a recipient, or NULL. */
 static struct check_run *pending(struct scope *recipient, bool start)
 {
-    if (facts_has(&recipient->facts, FACT_GREYLIST_AGE) && facts_has(&recipient->facts, FACT_GREYLIST_KNOWN))
+    if (has_all(&recipient->facts))
         return NULL;
     for (size_t i = 0; i < recipient->run_count; i++) {
         if (recipient->runs[i].check == CHECK_GREYLIST)
@@ -22,25 +27,36 @@ static struct check_run *pending(struct scope *recipient, bool start)
     return start ? check_start(recipient, CHECK_GREYLIST, 0) : NULL;
 }
 
-static void combine_age(struct scope *content, const struct decide_input *in)
+/* The recipient never seen, else one in trouble, else the youngest; NULL when there is none. */
+static const struct facts *youngest(const struct decide_input *in)
 {
-    const struct value *youngest = NULL;
+    const struct facts *found = NULL;
     for (size_t i = 0; i < in->recipient_count; i++) {
-        const struct value *v = facts_get(&in->recipients[i]->facts, FACT_GREYLIST_AGE);
-        if (v->state == FACT_ABSENT) {
-            facts_set_absent(&content->facts, FACT_GREYLIST_AGE);
-            return;
-        }
-        if (!youngest || (v->state != FACT_KNOWN && youngest->state == FACT_KNOWN) ||
-            (v->state == FACT_KNOWN && youngest->state == FACT_KNOWN && v->v.number < youngest->v.number))
-            youngest = v;
+        const struct facts *facts = &in->recipients[i]->facts;
+        const struct value *v = facts_get(facts, FACT_GREYLIST_AGE), *least = found ? facts_get(found, FACT_GREYLIST_AGE) : NULL;
+        if (v->state == FACT_ABSENT)
+            return facts;
+        if (!least || (v->state != FACT_KNOWN && least->state == FACT_KNOWN) ||
+            (v->state == FACT_KNOWN && least->state == FACT_KNOWN && v->v.number < least->v.number))
+            found = facts;
     }
-    if (!youngest || youngest->state == FACT_UNKNOWN)
-        facts_set_error(&content->facts, FACT_GREYLIST_AGE, STR("not gathered"));
-    else if (youngest->state == FACT_ERROR)
-        facts_set_error(&content->facts, FACT_GREYLIST_AGE, youngest->v.text);
+    return found;
+}
+
+/* Age or key of the content: as the one recipient has it. */
+static void take(struct scope *content, const struct facts *from, int fact)
+{
+    const struct value *v = from ? facts_get(from, fact) : NULL;
+    if (!v || v->state == FACT_UNKNOWN)
+        facts_set_error(&content->facts, fact, STR("not gathered"));
+    else if (v->state == FACT_ERROR)
+        facts_set_error(&content->facts, fact, v->v.text);
+    else if (v->state == FACT_ABSENT)
+        facts_set_absent(&content->facts, fact);
+    else if (fact == FACT_GREYLIST_KEY)
+        facts_set_text(&content->facts, fact, v->v.text);
     else
-        facts_set_number(&content->facts, FACT_GREYLIST_AGE, youngest->v.number);
+        facts_set_number(&content->facts, fact, v->v.number);
 }
 
 static void combine_known(struct scope *content, const struct decide_input *in)
@@ -82,8 +98,7 @@ static uint64_t step_recipients(const struct decide_input *in, bool start)
 static bool all_known(const struct decide_input *in)
 {
     for (size_t i = 0; i < in->recipient_count; i++) {
-        const struct facts *facts = &in->recipients[i]->facts;
-        if (!facts_has(facts, FACT_GREYLIST_AGE) || !facts_has(facts, FACT_GREYLIST_KNOWN))
+        if (!has_all(&in->recipients[i]->facts))
             return false;
     }
     return in->recipient_count > 0;
@@ -101,7 +116,7 @@ static struct check_run *wait_run(struct scope *content)
 bool greylist_collect(struct scope *content, const struct decide_input *in, bool start)
 {
     assert(content->stage == STAGE_DATA);
-    if (facts_has(&content->facts, FACT_GREYLIST_AGE) && facts_has(&content->facts, FACT_GREYLIST_KNOWN))
+    if (has_all(&content->facts))
         return false;
     struct check_run *wait = wait_run(content);
     start |= wait != NULL;
@@ -115,9 +130,11 @@ bool greylist_collect(struct scope *content, const struct decide_input *in, bool
     if (!start && !all_known(in))
         return false;
     if (!facts_has(&content->facts, FACT_GREYLIST_AGE)) /* one alone may have been assumed */
-        combine_age(content, in);
+        take(content, youngest(in), FACT_GREYLIST_AGE);
     if (!facts_has(&content->facts, FACT_GREYLIST_KNOWN))
         combine_known(content, in);
+    if (!facts_has(&content->facts, FACT_GREYLIST_KEY))
+        take(content, youngest(in), FACT_GREYLIST_KEY);
     if (wait)
         wait->done = true;
     return true;
@@ -129,6 +146,7 @@ bool greylist_expire(struct scope *content, struct check_run *wait)
         return false;
     facts_set_deadline(&content->facts, FACT_GREYLIST_AGE);
     facts_set_deadline(&content->facts, FACT_GREYLIST_KNOWN);
+    facts_set_deadline(&content->facts, FACT_GREYLIST_KEY);
     wait->done = true;
     return true;
 }

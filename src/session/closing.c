@@ -9,10 +9,6 @@
 
 #include "session.h"
 
-enum { PASS_LIFE_DAYS = 36 };
-
-static const uint64_t DAY_MS = 24ull * 3600 * 1000;
-
 /* --- what outlives the connection ---------------------------------------------------------------------------------------------- */
 
 static void record_marks(struct transaction *t, const struct walk *w)
@@ -29,14 +25,19 @@ static void record_marks(struct transaction *t, const struct walk *w)
 
 static void record_passes(struct transaction *t)
 {
+    const struct settings *set = t->proxy->parts.settings;
     for (struct recipient *r = t->recipients; r; r = r->next) {
-        if (!r->accepted || !r->scope || t->sender.null || !facts_has(&r->scope->facts, FACT_GREYLIST_AGE))
+        struct greylist_keys keys;
+        if (!r->accepted || !r->scope || t->sender.null || !facts_has(&r->scope->facts, FACT_GREYLIST_AGE) ||
+            !greylist_keys_of(r->scope, &t->arena, &keys))
             continue;
         struct store_operation op = {.kind = STORE_PASSED,
                                      .mode = STORE_TOUCH,
-                                     .key = greylist_key(&t->arena, &t->client.addr, t->sender.whole, r->path.whole),
+                                     .key = keys.row,
+                                     .client = keys.client,
+                                     .passes_known = set->greylist_passes,
                                      .now_ms = loop_wall(t->proxy->parts.loop),
-                                     .ttl_ms = PASS_LIFE_DAYS * DAY_MS};
+                                     .ttl_ms = set->greylist_life};
         store_record(t->proxy->parts.store, &op);
     }
 }
@@ -270,7 +271,7 @@ void closing_take(struct transaction *t)
     content_free(&t->content);
     bool all = true;
     each_scope(t, gather, &all);
-    if (all || !p->parts.journal || p->closing_count >= CLOSING_MAX || p->ending) {
+    if (all || !p->parts.journal || p->closing_count >= CLOSING_MAX || p->draining || p->ending) {
         if (p->ending) /* else its session may go on, and what is not known yet is not to be taken for an error there */
             each_scope(t, expire, NULL);
         finish(t);

@@ -127,12 +127,22 @@ enum check_result check_step(struct scope *s, struct check_run *run);
 #include "postern/checks/checks.def"
 #undef CHECK
 
-/* How long greylist rows live: until the first pass, and from each pass on (RFC 6647 section 5: at least a week). */
-#define GREYLIST_FIRST_TTL_MS ((uint64_t)7 * 24 * 3600 * 1000)
-#define GREYLIST_KNOWN_TTL_MS ((uint64_t)35 * 24 * 3600 * 1000)
 /* What a fact's key is made of, for the session's records: the store key of marks and of greylist entries (kept here, next to the checks that read them). */
 struct str mark_key(struct arena *arena, struct str name, const struct addr *client); /* IPv6 by /64 */
-/* The client's network (/24, /64) and both paths as they stand between < and >, in lower case; hashed where longer than STORE_KEY_MAX. */
-struct str greylist_key(struct arena *arena, const struct addr *client, struct str sender, struct str recipient);
+
+/* --- greylist_key.c: keys of the greylist; all in lower case, hashed where longer than STORE_KEY_MAX --- */
+struct greylist_keys {
+    struct str row;    /* "WHO SENDER RECIPIENT" */
+    struct str client; /* "WHO DOMAIN", whose passes count for all of that domain; STR_NONE for the null sender: it never earns a long pass */
+};
+/* From the facts of a recipient's scope and of those around it. False: spf, spf.domain or client.name are not known yet, and asked for. */
+bool greylist_keys_of(struct scope *recipient, struct arena *arena, struct greylist_keys *out);
+/* Who is asking. spf_domain: for which SPF passes, else empty; name: the confirmed host name, or empty. */
+struct str greylist_who(struct arena *arena, const struct addr *client, struct str spf_domain, struct str name);
+bool greylist_pool_name(struct arena *arena, struct str name, const struct addr *client); /* does it hold octets of the address? */
+struct str greylist_organization(struct str name); /* "mx1.example.co.uk": "example.co.uk"; a part of name */
+/* Without tags, digits and VERP's recipient; the null sender is "<>" and the name of HELO. */
+struct str greylist_sender(struct arena *arena, const struct path *sender, struct str helo);
+struct str greylist_key(struct arena *arena, struct str who, struct str sender, struct str recipient);
 
 #endif
