@@ -226,6 +226,40 @@ def certificate_reload_under_load(world):
     postern.stop()
 
 
+@scenario(root=True)
+def renewal_hook(world):
+    """deploy/renew-postern as certbot runs it: the new certificate is shown, a key of another certificate is refused."""
+    ca = Authority(world)
+    installed, lineage = os.path.join(world.root, "tls"), os.path.join(world.root, "live", "mx.example.org")
+    os.mkdir(installed)
+    os.makedirs(lineage)
+    hook = os.path.join(world.source, "deploy", "renew-postern")
+
+    def renew(certificate, key, pid=""):
+        shutil.copy(certificate, os.path.join(lineage, "fullchain.pem"))
+        shutil.copy(key, os.path.join(lineage, "privkey.pem"))
+        environment = {**os.environ, "RENEWED_LINEAGE": lineage, "POSTERN_TLS": installed, "POSTERN_PID": pid}
+        return subprocess.run([hook], env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False).returncode
+
+    def shown():
+        with Client(postern.port) as c:
+            c.say("EHLO client.example")
+            c.starttls(ca.trust(), "mx.example.org")
+            return c.socket.getpeercert(binary_form=True)
+    first, second = ca.certificate("mx.example.org"), ca.certificate("mx.example.org", kind="rsa")
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    expect_equal(renew(first.file, first.key, str(os.getpid())), 0, "the first run, before Postern: whom it tells does not care")
+    sink = world.keep(Sink())
+    postern = Postern(world, backend=f"127.0.0.1:{sink.port}", certificate=f'"{installed}/fullchain.pem" "{installed}/privkey.pem"').serve()
+    expect_equal(shown(), first.der(), "the first certificate")
+    expect_equal(renew(second.file, second.key, str(postern.process.pid)), 0, "the renewal")
+    wait_until(lambda: shown() == second.der(), "the new certificate to be shown")
+    expect(renew(first.file, second.key, str(postern.process.pid)) != 0, "a pair that is none is refused")
+    expect_equal(shown(), second.der(), "and nothing changes")
+    expect_equal(os.stat(os.path.join(installed, "privkey.pem")).st_mode & 0o777, 0o640, "the key's mode")
+    postern.stop()
+
+
 @scenario(long=True, needs=lambda: None if shutil.which("testssl") else "testssl.sh is not installed")
 def testssl(world):
     """testssl.sh finds nothing on the listener; that the authority is our own is all it may say."""
