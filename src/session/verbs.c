@@ -261,11 +261,19 @@ static enum step verb_starttls(struct session *s)
     return STEP_DONE;
 }
 
+/* RFC 3207 4: beside MAIL (mail_begin) and BDAT, whose octets have to be eaten. */
+static bool refused_in_clear(const struct session *s, enum verb v)
+{
+    return s->listener->require_tls && !s->tls && (v == VERB_RCPT || v == VERB_DATA || v == VERB_VRFY || v == VERB_ETRN);
+}
+
 enum step verb_run(struct session *s)
 {
     struct command *c = s->command;
     if (s->greeting_refused && c->verb != VERB_QUIT)
         return wrong(s, REPLY_AFTER_REFUSED_GREETING, STR_NONE);
+    if (refused_in_clear(s, c->verb))
+        return wrong(s, REPLY_TLS_REQUIRED, STR_NONE);
     switch (c->verb) {
     case VERB_HELO:
     case VERB_EHLO: return verb_hello(s);
