@@ -143,6 +143,43 @@ Test(dkim_facts, deadline)
     }
 }
 
+/* DMARC reads what DKIM concludes at its deadline from the keys that came: it is never the one that is late first. */
+Test(dkim_facts, dmarc_waits_for_dkim)
+{
+    struct scene e = {0};
+    struct buf first = {0};
+    scene_open(&e, "stage connect\n");
+    answers(&e.w, "sel._domainkey.never.example", DNS_TXT, "never");
+    answers(&e.w, "sel._domainkey.good.example", DNS_TXT, quoted(&e.k, buf_view(&e.k.rsa_record)));
+    answers(&e.w, "_dmarc.good.example", DNS_TXT, "\"v=DMARC1; p=reject\"");
+    answers(&e.w, "_dmarc.example", DNS_TXT, "nxdomain");
+    answers(&e.w, "example.com", DNS_TXT, "nxdomain");
+    struct str from = STR("From: a@good.example\r\n");
+    sign(&e.k, &first, &(struct sign_as){.domain = "good.example", .selector = "sel"}, from, STR("hello\r\n"));
+    struct str header = str_sub(buf_view(&first), 0, first.n - 9);
+    sign(&e.k, &e.message, &(struct sign_as){.domain = "never.example", .selector = "sel"}, header, STR("hello\r\n"));
+    buf_free(&first);
+    static const enum check_id in_order[] = {CHECK_DMARC, CHECK_FROM, CHECK_DKIM};
+    for (size_t i = 0; i < COUNT(in_order); i++)
+        check_start(e.s, in_order[i], 0);
+    flow(&e, 0, true);
+    world_run(&e.w, scope_of(e.s, STAGE_MAIL), CHECK_SPF, 0);
+    for (bool done = false; !done;) {
+        done = true;
+        for (size_t i = 0; i < 2 * COUNT(in_order); i++) /* twice: what one concludes another reads */
+            done &= check_step(e.s, check_start(e.s, in_order[i % COUNT(in_order)], 0)) == CHECK_DONE || i < COUNT(in_order);
+        if (!done) {
+            timer_set(e.w.loop, &e.w.deadline, scope_deadline(e.s));
+            cr_assert(loop_turn(e.w.loop, true));
+        }
+    }
+    timer_cancel(e.w.loop, &e.w.deadline);
+    expect(e.s, "dkim", "pass");
+    expect(e.s, "dmarc", "pass");
+    expect(e.s, "dmarc.aligned", "dkim");
+    scene_close(&e);
+}
+
 /* --- whose word of a chain is used --- */
 
 /* A chain of three by python3-dkim 1.1.4: a.example saw pass, b.example saw fail, c.example says nothing of dmarc. */
