@@ -42,16 +42,53 @@ static void record_passes(struct transaction *t)
     }
 }
 
+static bool policy_reads_history(const struct policy *p)
+{
+    for (int stage = 0; stage < STAGE_COUNT; stage++) {
+        struct fact_bits needs = policy_needs(p, (enum stage)stage, true);
+        if (fact_bit(&needs, FACT_HISTORY_PASSED) || fact_bit(&needs, FACT_HISTORY_REFUSED) || fact_bit(&needs, FACT_HISTORY_FIRST))
+            return true;
+    }
+    return false;
+}
+
+static bool was_rejected(const struct transaction *t)
+{
+    for (int i = 0; i < STAGE_COUNT; i++)
+        if (t->verdicts[i].present && t->verdicts[i].walk.action == ACTION_REJECT)
+            return true;
+    for (const struct recipient *r = t->recipients; r; r = r->next)
+        if (r->verdict.present && r->verdict.walk.action == ACTION_REJECT)
+            return true;
+    return false;
+}
+
+static void record_history(struct transaction *t, bool delivered)
+{
+    if (!policy_reads_history(t->policy) || !(delivered || was_rejected(t)))
+        return;
+    struct store_operation op = {.kind = STORE_HISTORY,
+                                 .mode = STORE_TOUCH,
+                                 .key = history_key(&t->arena, &t->client.addr),
+                                 .amount = delivered,
+                                 .refused = !delivered,
+                                 .now_ms = loop_wall(t->proxy->parts.loop),
+                                 .ttl_ms = t->proxy->parts.settings->history_life};
+    store_record(t->proxy->parts.store, &op);
+}
+
 static void to_store(struct transaction *t)
 {
+    bool delivered = strncmp(t->end, "delivered", 9) == 0;
     for (int i = 0; i < STAGE_COUNT; i++)
         if (t->verdicts[i].present)
             record_marks(t, &t->verdicts[i].walk);
     for (struct recipient *r = t->recipients; r; r = r->next)
         if (r->verdict.present)
             record_marks(t, &r->verdict.walk);
-    if (strncmp(t->end, "delivered", 9) == 0)
+    if (delivered)
         record_passes(t);
+    record_history(t, delivered);
 }
 
 /* --- record and log ------------------------------------------------------------------------------------------------------------ */

@@ -129,6 +129,7 @@ enum check_result check_step(struct scope *s, struct check_run *run);
 
 /* What a fact's key is made of, for the session's records: the store key of marks and of greylist entries (kept here, next to the checks that read them). */
 struct str mark_key(struct arena *arena, struct str name, const struct addr *client); /* IPv6 by /64 */
+struct str history_key(struct arena *arena, const struct addr *client); /* likewise */
 
 /* --- greylist_key.c: keys of the greylist; all in lower case, hashed where longer than STORE_KEY_MAX --- */
 struct greylist_keys {

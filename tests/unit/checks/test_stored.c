@@ -143,6 +143,47 @@ Test(marked, set_and_expired)
     world_close(&w);
 }
 
+static void fared(struct world *w, const char *client, const char *passed, const char *refused, const char *first)
+{
+    struct scope *s = world_connect(w, client);
+    world_run(w, s, CHECK_HISTORY, 0);
+    expect_for(client, s, "history.passed", passed);
+    expect_for(client, s, "history.refused", refused);
+    expect_for(client, s, "history.first", first);
+    scope_unref(&s);
+}
+
+static void remember(struct world *w, const char *client, uint64_t passed, uint64_t refused)
+{
+    struct arena arena = {0};
+    struct addr a = address_of(client);
+    struct store_operation op = {.kind = STORE_HISTORY, .mode = STORE_TOUCH, .key = history_key(&arena, &a), .now_ms = loop_wall(w->loop),
+                                 .amount = passed, .refused = refused, .ttl_ms = 3600000};
+    store_record(w->evidence.store, &op);
+    arena_clear(&arena);
+}
+
+Test(history, passed_refused_and_forgotten)
+{
+    struct world w;
+    world_open(&w, "stage connect\n");
+    fared(&w, "203.0.113.9", "0", "0", "(absent)");
+    remember(&w, "203.0.113.9", 1, 0);
+    remember(&w, "2001:db8::1", 0, 1);
+    loop_advance_to(w.loop, loop_now(w.loop) + 60000);
+    remember(&w, "203.0.113.9", 1, 0);
+    remember(&w, "203.0.113.9", 0, 1);
+    fared(&w, "203.0.113.9", "2", "1", "1m");
+    fared(&w, "203.0.113.10", "0", "0", "(absent)");
+    fared(&w, "2001:db8::2", "0", "1", "1m");
+    loop_advance_to(w.loop, loop_now(w.loop) + 3600000);
+    fared(&w, "203.0.113.9", "0", "0", "(absent)");
+    store_free(&w.evidence.store);
+    w.evidence.store = store_failing(w.loop, "the store is down", 5);
+    fared(&w, "203.0.113.9", "(error: the store is down)", "(error: the store is down)", "(error: the store is down)");
+    world_close(&w);
+}
+
 Test(stored, store_down_slow_or_none)
 {
     struct world w;
