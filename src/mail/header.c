@@ -316,7 +316,7 @@ void field_write(struct buf *out, struct str name, struct str value)
             buf_char(out, ' ');
         line += blanks;
         for (size_t i = word; i < end; i++) {
-            if (line == LINE_MAX_OCTETS) { /* a word that no line can hold */
+            if (line >= LINE_MAX_OCTETS) { /* a word that no line can hold */
                 buf_cstr(out, "\r\n ");
                 line = 1;
             }

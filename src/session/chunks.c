@@ -7,11 +7,12 @@
 #include "content.h"
 #include "postern/smtp/chunk.h"
 
-/* "123" or "123 LAST". */
+/* "123" or "123 LAST". *octets is set also when only what stands behind it is wrong: so many octets will come all the same. */
 static bool parse_bdat(struct str argument, uint64_t *octets, bool *last)
 {
     struct str rest = argument, size;
     *last = false;
+    *octets = 0;
     if (!str_split(&rest, ' ', &size) || !str_to_u64(size, UINT64_MAX, octets))
         return false;
     rest = str_trim(rest);
@@ -53,8 +54,7 @@ enum step content_chunk(struct session *s)
         s->phase = PHASE_CHUNK;
         return STEP_DONE;
     }
-    if (good)
-        s->discard = octets;
+    s->discard = octets;
     struct reply r = reply_make(&s->command_arena, id, good ? STR_NONE : value);
     speak_wrong(s, &r);
     return STEP_DONE;
