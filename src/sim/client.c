@@ -141,6 +141,7 @@ void sim_client_tls(struct sim_client *c)
     if (!w->client_tls)
         w->client_tls = tls_context_client(&any, &error);
     free(error);
+    c->observer.tls = true;
     if (w->client_tls)
         stream_start_tls(&c->stream, w->client_tls, STR("mx.test"));
 }

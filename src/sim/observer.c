@@ -263,7 +263,7 @@ void observer_end(struct observer *o, bool closed)
         ledger_violation(o->ledger, "a reply that breaks off");
     if (!closed && o->pending_count > 0)
         ledger_violation(o->ledger, "%zu commands without a reply", o->pending_count);
-    if (o->balancer && o->replies == 0)
+    if ((o->balancer && o->replies == 0) || o->tls)
         return;
     if (closed && !o->closing && o->pending_count > 0)
         ledger_violation(o->ledger, "closed without a word, %zu commands without a reply", o->pending_count);
