@@ -85,6 +85,7 @@ void sim_client_connect(struct sim_client *c)
     static const struct listener_setting anywhere = {.address = {"*:25", 4}};
     struct arrival arrival = {.peer = c->address, .listener = w->settings.listen_count ? &w->settings.listen[0] : &anywhere};
     c->observer.balancer = arrival.listener->proxy_from && prefix_set_has(arrival.listener->proxy_from, &c->address.addr);
+    c->observer.tls = arrival.listener->tls;
     w->connections += !c->observer.balancer; /* one without a header has no client, and so no record */
     proxy_accept(w->proxy, theirs, &arrival);
     c->port = c->address.port++;
@@ -141,7 +142,6 @@ void sim_client_tls(struct sim_client *c)
     if (!w->client_tls)
         w->client_tls = tls_context_client(&any, &error);
     free(error);
-    c->observer.tls = true;
     if (w->client_tls)
         stream_start_tls(&c->stream, w->client_tls, STR("mx.test"));
 }

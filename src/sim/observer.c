@@ -72,6 +72,7 @@ static bool take_command(struct observer *o)
         return false;
     struct str line = str_sub(all, 0, end);
     enum observed what = classify(line);
+    o->tls |= str_starts_nocase(line, STR("STARTTLS"));
     if (o->balancer && o->replies == 0 && str_starts(line, STR("PROXY "))) { /* its header is no command */
         buf_consume(&o->sent, end + 1);
         return true;

@@ -38,7 +38,7 @@ struct observer {
     bool closing;              /* 421, 521, 221: nothing may follow */
     bool answered_early;       /* an endless line was answered before its end */
     bool half_closed;
-    bool tls;                  /* it began a handshake: one that fails ends without a word */
+    bool tls;                  /* it asked for TLS, or the listener begins with it: a handshake that fails ends without a word */
     bool balancer;             /* it owes a PROXY header: without one it is not even greeted */
     size_t replies, lines;     /* whole ones so far */
     unsigned last_code;
