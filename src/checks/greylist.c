@@ -3,7 +3,8 @@
  *
  * One operation of the store: a touch for the applied policy of a live session, which begins the row when there is none; a peek for all else.
  * Both see the same: a row that this very operation began was not there before, so its age is absent. Known is who passed with the same
- * sender and recipient, or often enough with others of the sender's domain. A greylist that is asked wants SPF: a pool that sends from many
+ * sender and recipient, or often enough with others of the sender's domain, or is allowed;
+ * whom the administrator denied is neither known nor old, ever. A greylist that is asked wants SPF: a pool that sends from many
  * addresses is known by its domain (greylist_key.c). So it waits for SPF, and for the host name when SPF does not pass.
  */
 #include "internal.h"
@@ -27,6 +28,8 @@ enum check_result check_greylist(struct scope *s, const struct check_run *run)
         return CHECK_NOT_YET;
     op.key = keys.row;
     op.client = keys.client;
+    op.rulings = keys.rulings;
+    op.ruling_count = keys.ruling_count;
     const struct store_result *r = scope_store(s, &op);
     if (!r)
         return CHECK_NOT_YET;
@@ -35,10 +38,10 @@ enum check_result check_greylist(struct scope *s, const struct check_run *run)
         fail(s, str_of(r->error));
         return CHECK_DONE;
     }
-    if (r->found)
+    if (r->found && r->ruling != STORE_DENIED)
         facts_set_number(&s->facts, FACT_GREYLIST_AGE, now > r->first_seen_ms ? (int64_t)(now - r->first_seen_ms) : 0);
     else
         facts_set_absent(&s->facts, FACT_GREYLIST_AGE);
-    facts_set_bool(&s->facts, FACT_GREYLIST_KNOWN, r->known);
+    facts_set_bool(&s->facts, FACT_GREYLIST_KNOWN, r->ruling == STORE_ALLOWED || (r->known && r->ruling != STORE_DENIED));
     return CHECK_DONE;
 }

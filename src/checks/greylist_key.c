@@ -300,6 +300,41 @@ static struct str text_of(struct scope *s, int fact, bool *missing)
     return v->state == FACT_KNOWN ? v->v.text : STR_NONE;
 }
 
+/* --- what the administrator allowed or denied ------------------------------------------------------------------------------------ */
+
+static bool is_looked_up(const struct prefix *p)
+{
+    return p->addr.family == 4 ? p->bits >= 8 : p->bits == 128 || (p->bits >= 32 && p->bits <= 64 && p->bits % 8 == 0);
+}
+
+struct str greylist_ruling_key(struct arena *arena, struct str whom)
+{
+    struct prefix network;
+    char text[PREFIX_TEXT];
+
+    if (prefix_parse(whom, &network))
+        return is_looked_up(&network) ? arena_printf(arena, "net %s", prefix_format(&network, text)) : STR_NONE;
+    return domain_valid(whom) ? arena_printf(arena, "domain %.*s", STR_ARG(arena_lower(arena, whom))) : STR_NONE;
+}
+
+/* Narrowest first; a domain stands for all below it. */
+static void add_rulings(struct arena *arena, const struct addr *client, struct str domain, struct greylist_keys *out)
+{
+    enum { LABELS = 8 };
+    char text[PREFIX_TEXT];
+
+    for (unsigned bits = client->family == 4 ? 32 : 128; bits >= 8; bits--) {
+        struct prefix network = addr_network(client, bits < 32 ? bits : 32, bits);
+        if (is_looked_up(&network))
+            out->rulings[out->ruling_count++] = arena_printf(arena, "net %s", prefix_format(&network, text));
+    }
+    for (int i = 0; domain.n && i < LABELS; i++) {
+        out->rulings[out->ruling_count++] = arena_printf(arena, "domain %.*s", STR_ARG(domain));
+        size_t dot = str_find(domain, '.', 0);
+        domain = str_sub(domain, dot + 1, domain.n);
+    }
+}
+
 bool greylist_keys_of(struct scope *recipient, struct arena *arena, struct greylist_keys *out)
 {
     const struct path *sender = &scope_of(recipient, STAGE_MAIL)->subject->sender;
@@ -315,6 +350,7 @@ bool greylist_keys_of(struct scope *recipient, struct arena *arena, struct greyl
     struct str who = greylist_who(arena, scope_client(recipient), domain, name);
     struct str from = greylist_sender(arena, sender, helo ? helo->subject->helo : STR_NONE);
     *out = (struct greylist_keys){.row = greylist_key(arena, who, from, recipient->subject->recipient.whole)};
+    add_rulings(arena, scope_client(recipient), domain, out);
     if (!sender->null) {
         struct buf client = {0};
         buf_printf(&client, "%.*s %.*s", STR_ARG(who), STR_ARG(sender->domain));

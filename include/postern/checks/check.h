@@ -132,10 +132,15 @@ struct str mark_key(struct arena *arena, struct str name, const struct addr *cli
 struct str history_key(struct arena *arena, const struct addr *client); /* likewise */
 
 /* --- greylist_key.c: keys of the greylist; all in lower case, hashed where longer than STORE_KEY_MAX --- */
+enum { GREYLIST_RULINGS_MAX = 48 };
 struct greylist_keys {
     struct str row;    /* "WHO SENDER RECIPIENT" */
     struct str client; /* "WHO DOMAIN", whose passes count for all of that domain; STR_NONE for the null sender: it never earns a long pass */
+    struct str rulings[GREYLIST_RULINGS_MAX]; /* under which it may be allowed or denied: its networks, narrowest first, then the SPF domain */
+    size_t ruling_count;
 };
+/* "203.0.113.0/24", an address or "example.com" as a key of rulings; STR_NONE: it is none of these, or a network that is never looked up. */
+struct str greylist_ruling_key(struct arena *arena, struct str whom);
 /* From the facts of a recipient's scope and of those around it. False: spf, spf.domain or client.name are not known yet, and asked for. */
 bool greylist_keys_of(struct scope *recipient, struct arena *arena, struct greylist_keys *out);
 /* Who is asking. spf_domain: for which SPF passes, else empty; name: the confirmed host name, or empty. */

@@ -117,6 +117,35 @@ static void key_is(const char *spf, const char *spf_domain, const char *name, co
     world_close(&w);
 }
 
+/* Which domains could be allowed or denied: that of SPF's pass and those above it, and none else. */
+static void ruled_by_domain(const char *spf, const char *expected)
+{
+    struct world w;
+    world_open(&w, "stage connect\n");
+    struct scope *s = world_path(&w, STAGE_MAIL, world_helo(&w, world_connect(&w, "203.0.113.9"), "x"), "<a@m.b.example>");
+    struct greylist_keys keys;
+    struct buf domains = {0};
+    facts_set_text(&s->facts, FACT_SPF, str_of(spf));
+    facts_set_text(&s->facts, FACT_SPF_DOMAIN, STR("m.b.example"));
+    facts_set_text(&s->facts, FACT_CLIENT_NAME, STR("mx.b.example"));
+    s = world_path(&w, STAGE_RCPT, s, "<u@our.test>");
+    cr_assert(greylist_keys_of(s, &s->arena, &keys));
+    cr_expect(str_eq(keys.rulings[0], STR("net 203.0.113.9/32")) && str_eq(keys.rulings[24], STR("net 203.0.0.0/8")));
+    for (size_t i = 25; i < keys.ruling_count; i++)
+        buf_printf(&domains, "%.*s;", STR_ARG(keys.rulings[i]));
+    cr_expect(str_eq(buf_view(&domains), str_of(expected)), "%s: %.*s", spf, STR_ARG(buf_view(&domains)));
+    buf_free(&domains);
+    scope_unref(&s);
+    world_close(&w);
+}
+
+Test(greylist_key, rulings)
+{
+    ruled_by_domain("pass", "domain m.b.example;domain b.example;domain example;");
+    ruled_by_domain("softfail", "");
+    ruled_by_domain("none", "");
+}
+
 Test(greylist_key, who_is_asking)
 {
     key_is("pass", "b.example", NULL, "b.example a@b.example u@our.test");

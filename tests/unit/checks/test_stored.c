@@ -74,6 +74,37 @@ Test(greylist, known_after_two_passes)
     world_close(&w);
 }
 
+static void decree(struct world *w, enum store_kind kind, const char *whom)
+{
+    struct arena arena = {0};
+    struct store_operation op = {.kind = kind, .mode = STORE_TOUCH, .key = greylist_ruling_key(&arena, str_of(whom)), .now_ms = loop_wall(w->loop)};
+    cr_assert(op.key.n, "%s", whom);
+    store_record(w->evidence.store, &op);
+    arena_clear(&arena);
+}
+
+Test(greylist, allowed_and_denied)
+{
+    struct world w;
+    world_open(&w, "stage connect\n");
+    decree(&w, STORE_ALLOW, "203.0.113.0/24");
+    decree(&w, STORE_DENY, "203.0.113.9");
+    decree(&w, STORE_ALLOW, "2001:db8::/48");
+    decree(&w, STORE_ALLOW, "b.example");
+    greylisted(&w, "203.0.113.10", "<a@b.example>", "<u@our.test>", true, "(absent)", "yes");
+    pass(&w, "203.0.113.9", "<a@c.example>", "<u@our.test>");
+    greylisted(&w, "203.0.113.9", "<a@c.example>", "<u@our.test>", true, "(absent)", "no");
+    greylisted(&w, "2001:db8:0:7::1", "<a@b.example>", "<u@our.test>", true, "(absent)", "yes");
+    greylisted(&w, "2001:db8:1:7::1", "<a@b.example>", "<u@our.test>", true, "(absent)", "no");
+    greylisted(&w, "192.0.2.1", "<a@b.example>", "<u@our.test>", true, "(absent)", "no"); /* a domain counts when SPF passes */
+    struct arena arena = {0};
+    static const char *const none[] = {"203.0.113.0/7", "203.0.113.1/24", "2001:db8::/33", "2001::/16", "", "a b", "@"};
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+        cr_expect_eq(greylist_ruling_key(&arena, str_of(none[i])).n, 0, "%s", none[i]);
+    arena_clear(&arena);
+    world_close(&w);
+}
+
 Test(greylist, the_window_to_come_back_in)
 {
     struct world w;
