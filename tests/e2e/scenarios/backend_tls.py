@@ -55,7 +55,7 @@ def backend_that_cannot_be_verified(world):
         with Client(postern.port) as c:
             expect(c.deliver(plain_message("no")).startswith("451 4.4.1 "), f"{what}: 451")
             expect(c.deliver(plain_message(what), recipients=("u@example.net",), helo=None).startswith("250 "), "the other route works")
-        expect(re.search(r"(?m)\bbackend-down\b.*\bwhy=", postern.log()), f"{what} in the log:\n{postern.log()}")
+        wait_until(lambda p=postern: re.search(r"(?m)\bbackend-down\b.*\bwhy=", p.log()), lambda w=what, p=postern: f"{w} in the log:\n{p.log()}")
         postern.stop()
         alone = Postern(world, backend=backend).start()
         with Client(alone.port) as c:
