@@ -49,7 +49,10 @@ Test(step, a_run_is_started_once)
             if (checks[check].stage == STAGE_CONNECT)
                 for (uint16_t i = 0; i < 3; i++)
                     cr_assert(check_start(s, check, i)->check == check);
-    cr_assert_eq(s->run_count, 5 * 3);
+    size_t of_connect = 0;
+    for (int check = 0; check < CHECK_COUNT; check++)
+        of_connect += checks[check].stage == STAGE_CONNECT;
+    cr_assert_eq(s->run_count, of_connect * 3);
     scope_unref(&s);
     world_close(&w);
 }
