@@ -50,6 +50,10 @@ static void chunk_begin(struct observer *o, struct str line)
 {
     uint64_t n;
     struct str rest = line, word;
+    if (line.n > 0 && line.p[line.n - 1] == '\r')
+        line.n--;
+    if (!ascii_printable(line)) /* no command at all: nothing is announced by it */
+        return;
     if (!word_take(&rest, &word) || !str_eq_nocase(word, STR("BDAT")) || !word_take(&rest, &word))
         return;
     while (word.n > 0 && word.p[word.n - 1] == '\r')
