@@ -1,19 +1,15 @@
 /*
- * compile.c - syntax trees into nodes: names are looked up, values are read as their fact's type wants them, everything that cannot mean
- * anything is said. Runs when all files are read, so a rule may name what is declared below it.
+ * compile.c - syntax trees into nodes: names are looked up, values (literal.c) are read as their fact's type wants them, everything that
+ * cannot mean anything is said. Runs when all files are read, so a rule may name what is declared below it.
  */
 #include "loader.h"
 
 #include <string.h>
 
-#include "postern/base/codec.h"
-
 enum { COMPILE_MAX = 4 * NEST_MAX }; /* levels on our own stack; a syntax tree has at most NEST_MAX, conditions by name come on top */
 
 static const char *const type_says[] = {"a yes or no", "a number", "a size", "a duration", "one of a few words",
                                         "a text", "an address", "a set of addresses", "a set of names"};
-static const char *const value_says[] = {"yes or no", "a number", "a size such as 64K or 10M", "a duration such as 30s or 5m", "a word",
-                                         "a text", "an address", "an address, prefix or range", "a name"};
 static const char *const list_says[] = {"addresses", "domains", "mail addresses", "words"};
 
 static const struct fact_info *fact_named(struct loader *l, const struct expr *e, int *id)
@@ -59,99 +55,6 @@ static struct node *node_new(struct loader *l, enum node_kind kind)
     return n;
 }
 
-/* --- values --- */
-
-/* A number in the notation of the type. */
-static bool read_number(enum fact_type type, struct str s, int64_t *out)
-{
-    uint64_t n;
-    bool negative = type == FACT_INT && s.n && s.p[0] == '-';
-    if (type == FACT_SIZE || type == FACT_DURATION) {
-        if (!(type == FACT_SIZE ? size_parse(s, &n) : duration_parse(s, &n)) || n > INT64_MAX)
-            return false;
-    } else if (!str_to_u64(negative ? str_sub(s, 1, s.n) : s, INT64_MAX, &n)) {
-        return false;
-    }
-    *out = negative ? -(int64_t)n : (int64_t)n;
-    return true;
-}
-
-/* A number, or FIRST-LAST. */
-static bool read_numbers(struct loader *l, enum fact_type type, const struct literal *v, struct number_range *out)
-{
-    if (read_number(type, v->text, &out->first)) {
-        out->last = out->first;
-        return true;
-    }
-    size_t dash = str_find(v->text, '-', 1);
-    if (dash == v->text.n || !read_number(type, str_sub(v->text, 0, dash), &out->first) ||
-        !read_number(type, str_sub(v->text, dash + 1, v->text.n), &out->last)) {
-        COMPLAIN(l, WRONG_VALUE, v->span, type == FACT_DURATION || type == FACT_SIZE ? "numbers here have a unit" : NULL, STR_ARG(v->text),
-                 value_says[type]);
-        return false;
-    }
-    if (out->first <= out->last)
-        return true;
-    COMPLAIN(l, EMPTY_RANGE, v->span, NULL, STR_ARG(v->text));
-    return false;
-}
-
-static struct addr last_of(const struct prefix *p)
-{
-    struct addr a = p->addr;
-    for (unsigned bit = p->bits; bit < (a.family == 4 ? 32 : 128); bit++)
-        a.b[bit / 8] |= (uint8_t)(0x80 >> (bit % 8));
-    return a;
-}
-
-/* An address, a prefix or FIRST-LAST. */
-static bool read_addrs(struct str s, struct addr_range *out)
-{
-    struct prefix prefix;
-    if (addr_range_parse(s, out))
-        return true;
-    if (!prefix_parse(s, &prefix))
-        return false;
-    out->first = prefix.addr;
-    out->last = last_of(&prefix);
-    return true;
-}
-
-/* A word as its fact knows it, lower case. */
-static bool read_word(struct loader *l, const struct fact_info *info, const struct literal *v, struct str *out)
-{
-    *out = arena_lower(l->arena, v->text);
-    if (info->type != FACT_WORD || fact_has_word(info, *out))
-        return true;
-    struct str words[32], rest = info->values, all = info->values;
-    size_t count = 0;
-    while (count < 32 && str_split(&rest, ' ', &words[count]))
-        count++;
-    const char *otherwise = arena_cstr(&l->scratch, arena_printf(&l->scratch, "its values: %.*s", STR_ARG(all)));
-    COMPLAIN(l, UNKNOWN_WORD, v->span, hint_meant(l, str_suggest(v->text, words, count), otherwise), STR_ARG(v->text), STR_ARG(info->name));
-    return false;
-}
-
-/* dnsbl.listed and dnswl.listed hold declared names only: a slip there would never be noticed. */
-static bool is_listed_name(struct loader *l, int fact, const struct literal *v)
-{
-    const struct policy *p = l->policy;
-    if (fact != FACT_DNSBL_LISTED && fact != FACT_DNSWL_LISTED)
-        return true;
-    enum declaration_kind kind = fact == FACT_DNSBL_LISTED ? DECLARE_DNSBL : DECLARE_DNSWL;
-    struct str *names = arena_alloc(&l->scratch, (p->declaration_count + 1) * sizeof(*names));
-    size_t count = 0;
-    for (size_t i = 0; i < p->declaration_count; i++) {
-        if (p->declarations[i].kind == kind && str_eq_nocase(p->declarations[i].name, v->text))
-            return true;
-        if (p->declarations[i].kind == kind)
-            names[count++] = p->declarations[i].name;
-    }
-    COMPLAIN(l, UNKNOWN_LISTED, v->span, hint_meant(l, str_suggest(v->text, names, count), NULL), STR_ARG(v->text),
-             kind == DECLARE_DNSBL ? "dnsbl" : "dnswl");
-    return false;
-}
-
 /* --- tests --- */
 
 static struct node *words_node(struct loader *l, const struct fact_info *info, int fact, const struct expr *e, bool below)
@@ -160,7 +63,7 @@ static struct node *words_node(struct loader *l, const struct fact_info *info, i
     struct str *words = arena_alloc(l->arena, e->value_count * sizeof(*words));
     bool good = true;
     for (size_t i = 0; i < e->value_count; i++)
-        good = read_word(l, info, &e->values[i], &words[i]) && is_listed_name(l, fact, &e->values[i]) && good;
+        good = literal_word(l, &e->values[i], info, fact, &words[i]) && good;
     n->match = below ? MATCH_SET : MATCH_WORDS;
     n->u.words = (struct word_set){words, e->value_count};
     return good ? n : NULL;
@@ -184,17 +87,15 @@ static struct node *compare_bool(struct loader *l, const struct expr *e)
         int64_t want = str_eq(s, STR("yes"));
         return numbers_node(l, want, want);
     }
-    COMPLAIN(l, WRONG_VALUE, e->values->span, "a yes-or-no fact may also stand alone", STR_ARG(s), value_says[FACT_BOOL]);
+    literal_wrong(l, e->values, FACT_BOOL, "a yes-or-no fact may also stand alone");
     return NULL;
 }
 
 static struct node *compare_number(struct loader *l, const struct fact_info *info, const struct expr *e)
 {
     int64_t n;
-    if (!read_number(info->type, e->values->text, &n)) {
-        COMPLAIN(l, WRONG_VALUE, e->values->span, NULL, STR_ARG(e->values->text), value_says[info->type]);
+    if (!literal_number(l, e->values, info->type, &n))
         return NULL;
-    }
     switch (e->compare) {
     case TOKEN_LT:
         return n == INT64_MIN ? numbers_node(l, 1, 0) : numbers_node(l, INT64_MIN, n - 1);
@@ -228,10 +129,10 @@ static struct node *compare_addr(struct loader *l, const struct expr *e)
         range.last = range.first;
         return addrs_node(l, &range, 1);
     }
-    if (read_addrs(v->text, &range))
+    if (literal_addrs(v->text, &range))
         COMPLAIN(l, PREFIX_COMPARED, v->span, NULL, STR_ARG(v->text));
     else
-        COMPLAIN(l, WRONG_VALUE, v->span, NULL, STR_ARG(v->text), value_says[FACT_ADDR]);
+        literal_wrong(l, v, FACT_ADDR, NULL);
     return NULL;
 }
 
@@ -315,7 +216,7 @@ static struct node *in_numbers(struct loader *l, const struct fact_info *info, c
     struct number_range *ranges = arena_alloc(l->arena, e->value_count * sizeof(*ranges));
     bool good = true;
     for (size_t i = 0; i < e->value_count; i++)
-        good = read_numbers(l, info->type, &e->values[i], &ranges[i]) && good;
+        good = literal_numbers(l, &e->values[i], info->type, &ranges[i]) && good;
     n->match = MATCH_NUMBERS;
     n->u.numbers = ranges;
     n->count = (uint16_t)e->value_count;
@@ -328,14 +229,14 @@ static struct node *in_addrs(struct loader *l, const struct fact_info *info, int
     bool good = true;
     for (size_t i = 0; i < e->value_count; i++) {
         const struct literal *v = &e->values[i];
-        if (read_addrs(v->text, &ranges[i]))
+        if (literal_addrs(v->text, &ranges[i]))
             continue;
         bool digits = v->text.n && ((v->text.p[0] >= '0' && v->text.p[0] <= '9') || str_find(v->text, ':', 0) < v->text.n);
         if (!e->braces && !digits)
             return in_list(l, info, fact, e);
         const char *hint = loader_find(l, "list", v->text) ? "a list stands alone behind 'in', without braces"
                                                            : "such as 192.0.2.1, 192.0.2.0/24 or 127.0.0.2-127.0.0.9";
-        COMPLAIN(l, WRONG_VALUE, v->span, hint, STR_ARG(v->text), value_says[FACT_ADDRS]);
+        literal_wrong(l, v, FACT_ADDRS, hint);
         good = false;
     }
     return good ? addrs_node(l, ranges, e->value_count) : NULL;

@@ -2,8 +2,8 @@
  * loader.h - what is there while a policy is being loaded, and no longer.
  *
  * parse.c reads lines into declarations and syntax trees (struct expr), effects.c the effects of a rule, compile.c turns trees into nodes
- * when all declarations are known, lists.c fills lists, load.c is the story. All complain through COMPLAIN and go on, so that one load
- * shows every mistake.
+ * when all declarations are known, literal.c reads the values in them, lists.c fills lists, load.c is the story. All complain through
+ * COMPLAIN and go on, so that one load shows every mistake.
  */
 #ifndef POSTERN_POLICY_LOADER_H
 #define POSTERN_POLICY_LOADER_H
@@ -122,6 +122,13 @@ void list_free(struct list **list);
 
 /* effects.c */
 bool parse_effects(struct parser *p, struct parsed_rule *rule);
+
+/* literal.c: false: complained (save literal_addrs, which only tries) */
+bool literal_number(struct loader *l, const struct literal *v, enum fact_type type, int64_t *out);
+bool literal_numbers(struct loader *l, const struct literal *v, enum fact_type type, struct number_range *out); /* one, or FIRST-LAST */
+bool literal_addrs(struct str s, struct addr_range *out); /* an address, a prefix or FIRST-LAST */
+bool literal_word(struct loader *l, const struct literal *v, const struct fact_info *info, int fact, struct str *out); /* lower case */
+void literal_wrong(struct loader *l, const struct literal *v, enum fact_type type, const char *hint); /* says what was expected */
 
 /* compile.c */
 const struct node *compile(struct loader *l, const struct expr *expr);  /* NULL: complained */
