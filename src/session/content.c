@@ -313,7 +313,7 @@ static enum step content_deliver(struct session *s)
     struct reply outcome;
     if (!t->content->front.n)
         build_front(s);
-    if (relay_message(s, &outcome) == STEP_NOT_YET)
+    if (delivery_run(s, &outcome) == STEP_NOT_YET)
         return STEP_NOT_YET;
     bool ok = reply_is(&outcome, 2);
     bool gone = stream_peer_gone(s->client) && session_input(s).n == 0;

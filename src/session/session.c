@@ -1,10 +1,9 @@
 /*
- * session.c - the life of one client connection: the run, the greeting, command lines, time limits, the end. See session.h for the story.
+ * session.c - the life of one client connection: its input, the greeting, the run, the end. See session.h for the story.
  */
 #include "session.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "postern/base/random.h"
 
@@ -14,7 +13,7 @@ const char *const hangup_words[HANGUP_COUNT] = {
 #undef HANGUP
 };
 
-enum { COUNTER_NONE = -1, OUTPUT_MAX = 65536, ARRIVAL_MS = 60000 /* for a PROXY header, for a handshake */ };
+enum { COUNTER_NONE = -1 };
 static const int hangup_counters[HANGUP_COUNT] = {
 #define HANGUP(id, word, counter, help) [HANGUP_##id] = COUNTER_##counter,
 #include "hangups.def"
@@ -229,139 +228,6 @@ static enum step greet(struct session *s)
     return STEP_DONE;
 }
 
-/* --- commands ------------------------------------------------------------------------------------------------------------------ */
-
-static bool is_http(struct str line)
-{
-    static const char *const methods[] = {"GET ", "POST ", "HEAD ", "PUT ", "DELETE ", "OPTIONS ", "CONNECT ", "TRACE ", "PATCH ", "PRI "};
-    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
-        if (str_starts(line, str_of(methods[i])))
-            return true;
-    return false;
-}
-
-/* A TLS record with a client hello begins with 22, and no command does. */
-static bool is_tls_hello(struct str in)
-{
-    return in.n > 0 && in.p[0] == 0x16;
-}
-
-static enum step hang_up_http(struct session *s)
-{
-    s->http = true;
-    speak_id(s, REPLY_HTTP, STR_NONE);
-    session_end(s, HANGUP_HTTP);
-    return STEP_END;
-}
-
-static void forget_command(struct session *s)
-{
-    s->command = NULL;
-    s->command_error = NULL;
-    s->command_begun = s->command_sent = false;
-    s->relayed = NULL;
-    arena_clear(&s->command_arena);
-}
-
-/* Commands behind one that must end its group, or pipelining without having been offered it (RFC 2920 3.1). */
-static void judge_pipelining(struct session *s, enum verb verb)
-{
-    bool early = session_input(s).n > 0 && verb != VERB_QUIT && (verb_ends_group(verb) || (!s->esmtp && s->helo));
-    if (!early || s->early_pipelining)
-        return;
-    s->early_pipelining = true;
-    count(COUNTER_EARLY_PIPELINING);
-}
-
-static enum step take_line(struct session *s)
-{
-    if (stream_queued(s->client) > OUTPUT_MAX && stream_flush(s->client) != FLUSH_DONE)
-        return STEP_NOT_YET; /* it asks and does not listen: its next command waits until it has read the replies */
-    enum step filled = session_fill(s);
-    if (filled != STEP_DONE)
-        return filled;
-    struct str in = session_input(s), line;
-    bool bare = false;
-    if (s->lines.partial.n == 0 && !s->lines.discarding && !s->tls && is_tls_hello(in))
-        return hang_up_http(s);
-    enum line_result r = line_take(&s->lines, &in, s->proxy->parts.settings->line_length, &line, &bare);
-    session_input_left(s, in);
-    if (r == LINE_NOT_YET)
-        return STEP_DONE; /* look for more */
-    arena_clear(&s->command_arena);
-    s->command = arena_zalloc(&s->command_arena, sizeof *s->command);
-    struct reply error;
-    bool good = false;
-    if (r == LINE_TOO_LONG) {
-        error = reply_make(&s->command_arena, REPLY_LINE_TOO_LONG, STR_NONE);
-        s->command->verb = VERB_UNKNOWN;
-    } else {
-        if (is_http(line))
-            return hang_up_http(s);
-        good = command_parse(arena_str(&s->command_arena, line), &s->command_arena, s->command, &error);
-    }
-    if (!good) {
-        s->command_error = arena_alloc(&s->command_arena, sizeof error);
-        *s->command_error = error;
-    }
-    judge_pipelining(s, s->command->verb);
-    return STEP_DONE;
-}
-
-static enum step discard_chunk(struct session *s)
-{
-    enum step filled = session_fill(s);
-    if (filled != STEP_DONE)
-        return filled;
-    struct str in = session_input(s);
-    size_t n = in.n < s->discard ? in.n : (size_t)s->discard;
-    s->discard -= n;
-    session_input_left(s, (struct str){in.p + n, in.n - n});
-    s->idle_since = session_now(s);
-    return STEP_DONE;
-}
-
-static enum step too_many_errors(struct session *s)
-{
-    speak_id(s, REPLY_TOO_MANY_ERRORS, STR_NONE);
-    session_end(s, HANGUP_ERRORS);
-    return STEP_END;
-}
-
-static enum step command_step(struct session *s)
-{
-    if (!s->command) {
-        if (s->discard)
-            return discard_chunk(s);
-        if (recipients_full(s))
-            return STEP_NOT_YET;
-        if (recipients_settled(s) && s->errors > s->proxy->parts.settings->error_limit)
-            return too_many_errors(s);
-        if (s->proxy->draining && !s->t) {
-            session_drain(s);
-            return STEP_END;
-        }
-        return take_line(s);
-    }
-    if (!s->command_error && s->command->verb == VERB_RCPT && s->t) {
-        recipient_add(s, s->command);
-        forget_command(s);
-        return STEP_DONE;
-    }
-    if (!recipients_settled(s))
-        return STEP_NOT_YET;
-    if (s->hold_until > session_now(s) && !s->command_begun)
-        return STEP_NOT_YET;
-    enum step r = STEP_DONE;
-    if (s->command_error && !s->greeting_refused)
-        speak_wrong(s, s->command_error);
-    else
-        r = verb_run(s);
-    if (r == STEP_DONE)
-        forget_command(s);
-    return r;
-}
-
 /* --- the run ------------------------------------------------------------------------------------------------------------------- */
 
 static enum step one_step(struct session *s)
@@ -398,94 +264,6 @@ static bool run_steps(struct session *s)
     return r != STEP_END;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* All of a message must have come by then, the time between its chunks included. */
-static uint64_t message_deadline(const struct session *s)
-{
-    return s->t && s->t->content ? s->t->content->deadline_ms : UINT64_MAX;
-}
-
-/* When does somebody owe us something, and since when? */
-static uint64_t patience_ends(const struct session *s)
-{
-    const struct settings *set = s->proxy->parts.settings;
-    if (s->phase == PHASE_BALANCER || s->phase == PHASE_HANDSHAKE)
-        return s->idle_since + (set->command_timeout < ARRIVAL_MS ? set->command_timeout : ARRIVAL_MS);
-    if (s->phase == PHASE_CONTENT || s->phase == PHASE_CHUNK)
-        return earlier(s->idle_since + set->data_timeout, message_deadline(s));
-    if (s->phase == PHASE_COMMAND && !s->command && recipients_settled(s)) {
-        uint64_t command = s->idle_since + (s->discard ? set->data_timeout : set->command_timeout);
-        uint64_t session = s->start_ms + set->session_time;
-        return earlier(command, s->t ? message_deadline(s) : session);
-    }
-    return UINT64_MAX;
-}
-
-/* Of a scope and its parents. One that has passed is of a check that nobody waits for: it is seen to when its scope's turn comes. */
-static uint64_t deadline_to_come(const struct session *s, const struct scope *scope)
-{
-    uint64_t at = UINT64_MAX;
-    for (; scope; scope = scope->parent)
-        if (scope_deadline(scope) > session_now(s))
-            at = earlier(at, scope_deadline(scope));
-    return at;
-}
-
-static uint64_t evidence_deadline(const struct session *s)
-{
-    uint64_t at = deadline_to_come(s, s->helo ? s->helo : s->connect);
-    if (s->sticky_helo)
-        at = earlier(at, deadline_to_come(s, s->sticky_helo));
-    if (!s->t)
-        return at;
-    if (s->t->scopes[STAGE_DATA])
-        at = earlier(at, deadline_to_come(s, s->t->scopes[STAGE_DATA]));
-    else if (s->t->scopes[STAGE_MAIL])
-        at = earlier(at, deadline_to_come(s, s->t->scopes[STAGE_MAIL]));
-    for (const struct recipient *r = s->t->recipients; r; r = r->next)
-        if (r->scope && (r->state == RECIPIENT_DECIDING || s->phase == PHASE_DOT))
-            at = earlier(at, deadline_to_come(s, r->scope));
-    return at;
-}
-
-static void arm_timer(struct session *s)
-{
-    uint64_t now = session_now(s), at = patience_ends(s);
-    at = earlier(at, relay_deadline(s));
-    if (s->phase == PHASE_GREET && s->greet_at > now)
-        at = earlier(at, s->greet_at);
-    if (s->hold_until > now)
-        at = earlier(at, s->hold_until);
-    if (s->t && s->t->next_spoken && s->t->next_spoken->hold_until > now)
-        at = earlier(at, s->t->next_spoken->hold_until);
-    if (s->awaits_evidence)
-        at = earlier(at, evidence_deadline(s));
-    if (at == UINT64_MAX)
-        timer_cancel(session_loop(s), &s->timer);
-    else if (at != s->timer.at_ms || !timer_is_set(&s->timer))
-        timer_set(session_loop(s), &s->timer, at);
-}
-
-static bool out_of_patience(struct session *s)
-{
-    uint64_t now = session_now(s);
-    if (now < patience_ends(s))
-        return false;
-    if (s->phase == PHASE_BALANCER || s->phase == PHASE_HANDSHAKE) { /* there is nobody yet to speak to */
-        session_end(s, HANGUP_TIMEOUT);
-        return true;
-    }
-    bool message = now >= message_deadline(s);
-    bool session = s->phase == PHASE_COMMAND && !s->t && now >= s->start_ms + s->proxy->parts.settings->session_time;
-    speak_id(s, message ? REPLY_MESSAGE_TIMEOUT : session ? REPLY_SESSION_LIMIT : REPLY_TIMEOUT, STR_NONE);
-    session_end(s, HANGUP_TIMEOUT);
-    return true;
-}
-
 static void session_run(struct task *task)
 {
     struct session *s = (struct session *)((char *)task - offsetof(struct session, task));
@@ -493,7 +271,7 @@ static void session_run(struct task *task)
     closing_session_runs(s);
     if (!run_steps(s))
         return;
-    if (out_of_patience(s))
+    if (patience_out(s))
         return;
     s->run_before = true;
     keep_input(s);
@@ -507,7 +285,7 @@ static void session_run(struct task *task)
             return;
         }
     }
-    arm_timer(s);
+    patience_arm(s);
 }
 
 static void session_timer(struct timer *t)

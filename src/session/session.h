@@ -28,6 +28,8 @@
 
 enum step { STEP_DONE, STEP_NOT_YET, STEP_END }; /* END: the session is over, do not touch it */
 
+enum { OUTPUT_MAX = 65536 }; /* octets of replies that wait for a client which does not read */
+
 enum phase {
     PHASE_BALANCER,  /* a PROXY protocol header must come first */
     PHASE_HANDSHAKE, /* TLS */
@@ -209,6 +211,13 @@ void session_input_left(struct session *s, struct str rest); /* `rest`, the end 
 /* Reads more when there is none. DONE: there is input. NOT_YET. END: the client is gone, and with it the session. */
 enum step session_fill(struct session *s);
 
+/* --- commands.c --- */
+enum step command_step(struct session *s); /* PHASE_COMMAND: takes a line, or runs the verb of the one taken */
+
+/* --- patience.c --- */
+void patience_arm(struct session *s); /* the run is over: when must the session look again by itself? */
+bool patience_out(struct session *s); /* somebody's time is over: the session has ended */
+
 /* --- speak.c: the one door through which replies leave --- */
 void speak(struct session *s, const struct reply *r, bool refusal_with_id);
 void speak_id(struct session *s, enum reply_id id, struct str value); /* from the table; %s is value, or our host name when the value is none */
@@ -283,12 +292,15 @@ enum step verb_run(struct session *s);        /* s->command */
 void relay_run(struct session *s);            /* takes in what the backend said, sends what can be sent */
 void relay_recipient(struct session *s, struct recipient *r); /* r is for the backend */
 void relay_leave(struct session *s);          /* nothing of the transaction is for this backend after all: another route */
-enum step relay_message(struct session *s, struct reply *outcome); /* DATA, content, dot; DONE: *outcome is what the client is told */
+bool relay_any(const struct transaction *t, enum relay_state state); /* is a recipient in this state? */
 void relay_abandon(struct session *s);        /* the transaction is over without a message: RSET */
 /* One command that the backend answers instead of us (VRFY, ETRN). */
 enum step relay_command(struct session *s, struct str line, struct reply *outcome);
 uint64_t relay_deadline(const struct session *s);
 void relay_quit(struct session *s);           /* QUIT and close */
+
+/* --- delivery.c: the message at the backend --- */
+enum step delivery_run(struct session *s, struct reply *outcome); /* DATA, content, dot; DONE: *outcome is what the client is told */
 
 #include "proxy_internal.h"
 
