@@ -20,6 +20,8 @@ struct memory_stream {
     struct buf in;              /* in flight to this end */
     size_t in_read;
     size_t window, read_limit;
+    struct memory_wire *wire;   /* all that goes to this end passes it; NULL: none, or an end was closed */
+    bool is_b;
     bool in_ended;              /* nothing more will come */
     bool out_ended;             /* nothing more may be sent */
 };
@@ -58,6 +60,19 @@ static ssize_t memory_read(struct stream *s, void *out, size_t n)
     return (ssize_t)give;
 }
 
+/* Octets on their way to x. Fewer arrive than were given: the wire stopped them. */
+static size_t arrive(struct memory_stream *x, const void *octets, size_t n)
+{
+    buf_put(&x->in, octets, n);
+    if (!x->wire || n == 0) {
+        return n;
+    }
+    size_t passed = x->wire->pass(x->wire, x->is_b, x->in.p + x->in.n - n, n);
+    assert(passed <= n);
+    x->in.n -= n - passed;
+    return passed;
+}
+
 static ssize_t memory_writev(struct stream *s, const struct iovec *iov, int n)
 {
     struct memory_stream *x = memory_of(s);
@@ -72,8 +87,7 @@ static ssize_t memory_writev(struct stream *s, const struct iovec *iov, int n)
     size_t taken = 0;
     for (int i = 0; i < n; i++) {
         size_t room = to->window > in_flight(to) ? to->window - in_flight(to) : 0;
-        size_t part = iov[i].iov_len < room ? iov[i].iov_len : room;
-        buf_put(&to->in, iov[i].iov_base, part);
+        size_t part = arrive(to, iov[i].iov_base, iov[i].iov_len < room ? iov[i].iov_len : room);
         taken += part;
         if (part < iov[i].iov_len) {
             break;
@@ -105,6 +119,7 @@ static void memory_close(struct stream *s)
     struct memory_stream *x = memory_of(s);
     loop_unwake(s->loop, &x->pump);
     if (x->peer) {
+        x->wire = x->peer->wire = NULL;
         x->peer->peer = NULL;
         if (x->peer->s.blocked) { /* its rest can never be taken: let it find out */
             loop_wake(s->loop, &x->peer->pump);
@@ -129,6 +144,7 @@ static struct memory_stream *memory_new(struct loop *l, const struct memory_pair
     x->pump.run = pump_run;
     x->window = options && options->window ? options->window : WINDOW_DEFAULT;
     x->read_limit = options ? options->read_limit : 0;
+    x->wire = options ? options->wire : NULL;
     return x;
 }
 
@@ -138,6 +154,7 @@ void stream_memory_pair(struct loop *l, const struct memory_pair_options *option
     struct memory_stream *y = memory_new(l, options);
     x->peer = y;
     y->peer = x;
+    y->is_b = true;
     if (options && options->connecting) {
         x->s.state = STREAM_CONNECTING;
     }

@@ -219,17 +219,21 @@ static void tls_run(struct task *t)
 
 /* --- the end --- */
 
-static void tls_close(struct stream *s)
+void stream_tls_finish(struct stream *s)
 {
     struct tls_stream *x = tls_cast(s);
-    struct stream *below = x->bio.below;
-    if (s->state == STREAM_OPEN && !x->broken && !s->write_failed && !below->blocked) {
+    if (s->state == STREAM_OPEN && !x->broken && !s->write_failed && !x->bio.below->blocked) {
         begin(x);
         SSL_shutdown(x->ssl);
         ERR_clear_error();
     }
-    loop_unwake(s->loop, &x->task);
-    stream_close(s->loop, &x->bio.below);
+}
+
+static void tls_close(struct stream *s)
+{
+    stream_tls_finish(s);
+    loop_unwake(s->loop, &tls_cast(s)->task);
+    stream_close(s->loop, &tls_cast(s)->bio.below);
 }
 
 static void tls_destroy(struct stream *s)

@@ -50,10 +50,17 @@ struct stream *stream_accepted(struct loop *l, int fd, struct task *owner);
 
 /* --- memory: both ends live in one loop. What one end writes the other reads, with a window (bytes in flight) that can be set
  * small. --- */
+/* What lies between the two ends, when somebody wants to see or to disturb it. */
+struct memory_wire {
+    /* `n` octets are on their way to end b, or to end a: it may change them, and says how many of them arrive. When it is fewer,
+     * the writer waits as it does for room; who stopped it breaks the pair later. Must not touch the streams. */
+    size_t (*pass)(struct memory_wire *wire, bool to_b, char *octets, size_t n);
+};
 struct memory_pair_options {
     size_t window;      /* 0: 64 KB; how much may be unread before the writer is told "not now" (short writes come from this) */
     size_t read_limit;  /* 0: none; bytes that one stream_read gives at most (1: byte at a time) */
     bool connecting;    /* end a starts CONNECTING (end b may already write): see stream_memory_connected */
+    struct memory_wire *wire; /* NULL: none; lives until one end is closed */
 };
 void stream_memory_pair(struct loop *l, const struct memory_pair_options *options, struct stream **a, struct stream **b);
 /* From now on reads give EOF (after what is in flight), or FAILED at once when reset; the other end likewise. */

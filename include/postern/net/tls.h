@@ -65,6 +65,9 @@ struct tls_client_options {
     const char *ca_file;                        /* NAME: PEM; NULL: the system's CAs */
     const struct tls_fingerprint *fingerprints; /* FINGERPRINT: copied */
     size_t fingerprint_count;
+    const char *certificate_file;               /* ours, shown to a server that asks: PEM, its chain behind it; NULL: none */
+    const char *key_file;                       /* NULL: the key is in certificate_file too */
+    bool tls12;                                 /* nothing newer: for the simulation of older clients */
 };
 
 /* One for each backend: sessions are resumed by ticket among the streams of one context that have the same server name. */
@@ -97,6 +100,10 @@ struct tls_info {
 };
 /* False, and *out all zero: not a TLS stream, or its handshake is not finished. */
 bool tls_info(const struct stream *s, struct tls_info *out);
+
+/* Says close_notify at once, if there is room, and nothing behind it: what the peer still says can be read. For the simulation;
+ * others close. */
+void stream_tls_finish(struct stream *s);
 
 bool stream_is_tls(const struct stream *s);
 /* The stream that TLS lies over, owned by it; s itself when it is plain. For the simulation, which breaks and half-closes

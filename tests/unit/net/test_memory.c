@@ -271,3 +271,42 @@ Test(memory, j_a_new_owner_hears_of_what_waits)
     loop_settle(l);
     done();
 }
+
+/* A wire that turns x into y, and lets so many octets pass in each direction. */
+struct narrow {
+    struct memory_wire wire;
+    size_t left[2];
+};
+
+static size_t narrow_pass(struct memory_wire *wire, bool to_b, char *octets, size_t n)
+{
+    size_t *left = &((struct narrow *)(void *)wire)->left[to_b], passed = n < *left ? n : *left;
+    for (size_t i = 0; i < passed; i++) {
+        octets[i] = octets[i] == 'x' ? 'y' : octets[i];
+    }
+    *left -= passed;
+    return passed;
+}
+
+Test(memory, k_a_wire_between_sees_changes_and_stops_what_crosses)
+{
+    struct narrow n = {{narrow_pass}, {3, 4}};
+    pair((struct memory_pair_options){.wire = &n.wire});
+    put(&a, "axbx");
+    cr_assert_eq(stream_flush(a.s), FLUSH_DONE);
+    put(&b, "xyz!");
+    cr_assert_eq(stream_flush(b.s), FLUSH_NOT_YET);
+    cr_assert_eq(stream_queued(b.s), 1);
+    cr_assert_str_eq(take(&b, NULL), "ayby");
+    cr_assert_str_eq(take(&a, NULL), "yyz");
+    put(&a, "more");
+    cr_assert_eq(stream_flush(a.s), FLUSH_NOT_YET);
+    loop_settle(l);
+    cr_assert_str_eq(take(&b, NULL), "", "nothing passes any more");
+    stream_memory_break(a.s, false);
+    loop_settle(l);
+    ssize_t last;
+    take(&b, &last);
+    cr_assert_eq(last, STREAM_EOF);
+    done();
+}
