@@ -43,6 +43,20 @@ void content_meant(struct str wire, struct buf *out)
     }
 }
 
+void chunks_meant(struct str octets, struct buf *out)
+{
+    for (size_t i = 0; i < octets.n; i++) {
+        bool cr = octets.p[i] == '\r', lf = octets.p[i] == '\n';
+        if (cr || lf)
+            buf_cstr(out, "\r\n");
+        else
+            buf_char(out, octets.p[i]);
+        i += cr && i + 1 < octets.n && octets.p[i + 1] == '\n';
+    }
+    if (out->n > 0 && out->p[out->n - 1] != '\n')
+        buf_cstr(out, "\r\n");
+}
+
 /* From behind the first empty line; all of it when there is none. */
 static struct str body_of(struct str content)
 {
@@ -69,14 +83,29 @@ static bool may_lose_fields(const struct ledger *l, struct str content)
     return l->fields_removed;
 }
 
-size_t ledger_client_dot(struct ledger *l, struct str wire)
+static struct ledger_message *one_more(struct ledger *l)
 {
     if ((l->count & (l->count - 1)) == 0)
         l->messages = xrealloc(l->messages, (l->count ? l->count * 2 : 1) * sizeof *l->messages);
-    struct ledger_message *m = &l->messages[l->count];
+    struct ledger_message *m = &l->messages[l->count++];
     *m = (struct ledger_message){0};
-    content_meant(wire, &m->content);
-    return l->count++;
+    return m;
+}
+
+size_t ledger_client_dot(struct ledger *l, struct str wire)
+{
+    content_meant(wire, &one_more(l)->content);
+    return l->count - 1;
+}
+
+size_t ledger_client_chunks(struct ledger *l, struct str octets, bool binary)
+{
+    struct buf *content = &one_more(l)->content;
+    if (binary)
+        buf_str(content, octets);
+    else
+        chunks_meant(octets, content);
+    return l->count - 1;
 }
 
 /* Where fields were removed, messages of which only the body is the same may be meant; one that is wholly the same comes first. */

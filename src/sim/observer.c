@@ -42,52 +42,123 @@ static enum observed classify(struct str line)
     }
     while (line.n > 0 && (line.p[line.n - 1] == '\r' || line.p[line.n - 1] == ' '))
         line.n--;
+    if (str_eq_nocase(line, STR("STARTTLS")))
+        return OBSERVED_STARTTLS;
     return str_starts_nocase(line, STR("BDAT ")) && str_ends_nocase(line, STR(" LAST")) ? OBSERVED_LAST_CHUNK : OBSERVED_OTHER;
 }
 
-/* RFC 3030: octets of a chunk are consumed, also when it is refused. */
+/* --- chunks (RFC 3030): exactly the octets announced are content, whatever the reply ------------------------------------------ */
+
+static void chunks_forget(struct chunks *c)
+{
+    buf_clear(&c->octets);
+    c->addressed = c->binary = c->last = false;
+}
+
+static void chunk_done(struct observer *o)
+{
+    struct chunks *c = &o->chunks;
+    if (!c->last)
+        return;
+    struct pending *newest = o->pending_count > 0 ? &o->pending[o->pending_count - 1] : NULL;
+    if (c->meant && newest && newest->what == OBSERVED_LAST_CHUNK) /* else it was refused before its octets came */
+        newest->message = ledger_client_chunks(o->ledger, buf_view(&c->octets), c->binary);
+    chunks_forget(c);
+}
+
 static void chunk_begin(struct observer *o, struct str line)
 {
-    uint64_t n;
-    struct str rest = line, word;
-    if (line.n > 0 && line.p[line.n - 1] == '\r')
-        line.n--;
+    struct chunks *c = &o->chunks;
+    struct str rest = line, word, last;
     if (!ascii_printable(line)) /* no command at all: nothing is announced by it */
         return;
-    if (!word_take(&rest, &word) || !str_eq_nocase(word, STR("BDAT")) || !word_take(&rest, &word))
+    if (!word_take(&rest, &word) || !str_eq_nocase(word, STR("BDAT")) || !word_take(&rest, &word) ||
+        !str_to_u64(word, UINT64_MAX, &c->left)) {
+        c->left = 0;
         return;
-    while (word.n > 0 && word.p[word.n - 1] == '\r')
-        word.n--;
-    if (str_to_u64(word, UINT64_MAX, &n))
-        o->skip = n;
+    }
+    c->last = word_take(&rest, &last) && str_eq_nocase(last, STR("LAST")) && str_trim(rest).n == 0;
+    c->meant = c->addressed;
+    if (c->left == 0)
+        chunk_done(o);
+}
+
+static void take_octets(struct observer *o)
+{
+    struct chunks *c = &o->chunks;
+    struct str octets = buf_view(&o->sent);
+    octets = str_sub(octets, 0, c->left < octets.n ? (size_t)c->left : octets.n);
+    if (c->meant)
+        buf_str(&c->octets, octets);
+    c->left -= octets.n;
+    buf_consume(&o->sent, octets.n);
+    if (c->left == 0)
+        chunk_done(o);
+}
+
+/* What a command means for the chunks around it. That it is obeyed is believed: its reply comes later than what follows it. */
+static void chunks_follow(struct observer *o, enum observed what, struct str line)
+{
+    struct chunks *c = &o->chunks;
+    if (what == OBSERVED_RSET || what == OBSERVED_EHLO || what == OBSERVED_HELO)
+        chunks_forget(c);
+    else if (what == OBSERVED_MAIL && c->octets.n == 0)
+        c->binary = memmem(line.p, line.n, "BODY=BINARYMIME", 15) != NULL;
+    else if (str_starts_nocase(line, STR("RCPT")))
+        c->addressed = true;
+    else
+        chunk_begin(o, line);
+}
+
+/* --- commands --------------------------------------------------------------------------------------------------------------- */
+
+/* A balancer's header is no command: version 1 is a line, version 2 says its own length. False: more of it must come. */
+static bool take_header(struct observer *o, bool *taken)
+{
+    static const char signature[] = "\r\n\r\n\0\r\nQUIT\n";
+    struct str all = buf_view(&o->sent);
+    size_t n = all.n < 12 ? all.n : 12;
+    *taken = false;
+    if (!o->balancer || o->replies > 0 || o->headed || n == 0)
+        return true;
+    if (memcmp(all.p, signature, n) != 0) {
+        size_t end = str_find(all, '\n', 0);
+        o->headed = end < all.n && str_starts(all, STR("PROXY "));
+        *taken = o->headed;
+        buf_consume(&o->sent, o->headed ? end + 1 : 0);
+        return true;
+    }
+    size_t length = all.n < 16 ? SIZE_MAX : 16 + ((size_t)(unsigned char)all.p[14] << 8 | (unsigned char)all.p[15]);
+    if (all.n < length)
+        return false;
+    o->headed = *taken = true;
+    buf_consume(&o->sent, length);
+    return true;
 }
 
 static bool take_command(struct observer *o)
 {
-    struct str all = buf_view(&o->sent);
-    size_t skip = o->skip < all.n ? (size_t)o->skip : all.n;
-    if (skip > 0) {
-        o->skip -= skip;
-        buf_consume(&o->sent, skip);
+    bool header;
+    if (o->chunks.left > 0 && o->sent.n > 0) {
+        take_octets(o);
         return o->sent.n > 0;
     }
+    if (!take_header(o, &header) || header)
+        return header && o->sent.n > 0;
+    struct str all = buf_view(&o->sent);
     size_t end = str_find(all, '\n', 0);
     if (end == all.n)
         return false;
-    struct str line = str_sub(all, 0, end);
+    struct str line = str_sub(all, 0, end > 0 && all.p[end - 1] == '\r' ? end - 1 : end);
     enum observed what = classify(line);
-    o->tls |= str_starts_nocase(line, STR("STARTTLS"));
-    if (o->balancer && o->replies == 0 && str_starts(line, STR("PROXY "))) { /* its header is no command */
-        buf_consume(&o->sent, end + 1);
-        return true;
-    }
+    o->tls |= what == OBSERVED_STARTTLS;
     if (o->answered_early)
         o->answered_early = false;
     else
-        push(o, what, 0);
+        push(o, what, what == OBSERVED_LAST_CHUNK ? SIZE_MAX : 0);
     if (what == OBSERVED_DATA)
         o->state = OBSERVE_WAITING;
-    chunk_begin(o, line);
+    chunks_follow(o, what, line);
     buf_consume(&o->sent, end + 1);
     return true;
 }
@@ -114,6 +185,7 @@ static bool take_content(struct observer *o)
     buf_consume(&o->sent, end - had);
     push(o, OBSERVED_DOT, ledger_client_dot(o->ledger, str_sub(buf_view(&o->content), 0, end - 3)));
     buf_clear(&o->content);
+    chunks_forget(&o->chunks);
     o->state = OBSERVE_COMMANDS;
     return true;
 }
@@ -184,7 +256,8 @@ static void follow_transaction(struct observer *o, enum observed what, unsigned 
     }
     if (what == OBSERVED_DOT || (what == OBSERVED_LAST_CHUNK && begins_transaction(code)) || o->closing)
         o->open = false;
-    if ((what == OBSERVED_EHLO || what == OBSERVED_HELO || what == OBSERVED_RSET) && ok)
+    bool forgets = what == OBSERVED_EHLO || what == OBSERVED_HELO || what == OBSERVED_RSET || what == OBSERVED_STARTTLS;
+    if (forgets && ok)
         o->open = false;
 }
 
@@ -194,8 +267,16 @@ static void answered(struct observer *o, struct pending to, unsigned code)
     bool ok = code / 100 == 2;
     if (to.what == OBSERVED_EHLO && ok)
         o->esmtp = true;
-    if (to.what == OBSERVED_DOT)
+    if (to.what == OBSERVED_DOT || to.what == OBSERVED_LAST_CHUNK)
         ledger_client_told(o->ledger, to.message, code);
+    if (to.what == OBSERVED_LAST_CHUNK && ok && to.message == SIZE_MAX)
+        ledger_violation(o->ledger, "%u to a last chunk whose octets had not come", code);
+    if (to.what == OBSERVED_STARTTLS && ok) { /* RFC 3207 4.2: what came in clear behind it was never said */
+        o->pending_count = 0;
+        buf_clear(&o->sent);
+        chunks_forget(&o->chunks);
+        o->chunks.left = 0;
+    }
     if (to.what == OBSERVED_DATA) {
         o->state = code == 354 ? OBSERVE_CONTENT : OBSERVE_COMMANDS;
     } else if (code == 354) {
@@ -278,6 +359,7 @@ void observer_clear(struct observer *o)
 {
     buf_free(&o->sent);
     buf_free(&o->content);
+    buf_free(&o->chunks.octets);
     buf_free(&o->line);
     free(o->pending);
     o->pending = NULL;

@@ -2,8 +2,8 @@
  * observer.h - what one client connection shows of the rules: one reply for each command, in order; replies well formed; content
  * ended by CRLF.CRLF alone. It sees the bytes that the client sends and those that the server answers, and knows nothing else.
  *
- * Commands are counted as lines; from DATA answered 354 on, content is followed to its end and given to the ledger. Violations go
- * to the ledger.
+ * Commands are counted as lines; from DATA answered 354 on, content is followed to its end and given to the ledger, and so are the
+ * octets of chunks. Once STARTTLS is answered 220 nothing that was said behind it in clear counts. Violations go to the ledger.
  */
 #ifndef POSTERN_SIM_OBSERVER_H
 #define POSTERN_SIM_OBSERVER_H
@@ -18,6 +18,7 @@ enum observed {
     OBSERVED_DATA,
     OBSERVED_DOT,
     OBSERVED_LAST_CHUNK,
+    OBSERVED_STARTTLS,
     OBSERVED_RSET,
     OBSERVED_QUIT,
     OBSERVED_OTHER
@@ -40,9 +41,17 @@ struct observer {
     bool half_closed;
     bool tls;                  /* it asked for TLS, or the listener begins with it: a handshake that fails ends without a word */
     bool balancer;             /* it owes a PROXY header: without one it is not even greeted */
+    bool headed;               /* and has sent it */
     size_t replies, lines;     /* whole ones so far */
     unsigned last_code;
-    uint64_t skip;             /* octets of a BDAT chunk */
+    struct chunks {            /* BDAT */
+        struct buf octets;     /* of all chunks of the present message */
+        uint64_t left;         /* of the present one, still to come */
+        bool last;             /* LAST stood behind its size */
+        bool meant;            /* it came where a chunk may come; else it is eaten and forgotten */
+        bool addressed;        /* a RCPT went before */
+        bool binary;           /* MAIL said BODY=BINARYMIME */
+    } chunks;
 };
 
 void observer_init(struct observer *o, struct ledger *l);

@@ -38,6 +38,12 @@ static const struct conversation_case cases[] = {
     {"reply inside content", {G, DATA, {"a\r\n", "250 ok\r\n"}}, false, "more replies than commands"},
     {"pipelined behind the dot", {G, DATA, {".\r\nNOOP\r\n", "550 x\r\n250 ok\r\n"}}, false, NULL},
     {"chunk", {G, {"BDAT 6 LAST\r\nab\r\ncdNOOP\r\n", "502 no\r\n250 ok\r\n"}}, false, NULL},
+    {"chunk without LAST", {G, {"BDAT 6\r\nab\r\ncd", "250 ok\r\n"}}, false, NULL},
+    {"no chunk after all", {G, {"BDAT x LAST\r\nNOOP\r\n", "501 no\r\n250 ok\r\n"}}, false, NULL},
+    {"250 to chunks without a backend", {G, {"RCPT TO:<x>\r\nBDAT 2 LAST\r\nab", "250 ok\r\n250 ok\r\n"}}, false, "250 after the dot, but no backend"},
+    {"250 before the octets", {G, {"RCPT TO:<x>\r\nBDAT 9 LAST\r\nab", "250 ok\r\n250 ok\r\n"}}, false, "250 to a last chunk whose octets had not come"},
+    {"said in clear behind STARTTLS", {G, {"STARTTLS\r\nNOOP\r\nNO", "220 go\r\n"}, {"EHLO x\r\n", "250 mx\r\n"}}, false, NULL},
+    {"behind a refused STARTTLS", {G, {"STARTTLS\r\nNOOP\r\n", "454 later\r\n"}}, false, "1 commands without a reply"},
 };
 
 static void converse(const struct conversation_case *c, bool pieces)
@@ -108,6 +114,48 @@ Test(ledger, what_was_meant)
         cr_expect(str_eq(buf_view(&out), str_of(contents[i].meant)), "%zu: %.*s", i, STR_ARG(buf_view(&out)));
         buf_free(&out);
     }
+}
+
+Test(ledger, what_chunks_meant)
+{
+    static const struct { const char *octets, *meant;
+    } contents[] = {
+        {"", ""}, {"a\r\n", "a\r\n"}, {".\r\n..x", ".\r\n..x\r\n"}, {"a\nb\r\rc\n\r\n", "a\r\nb\r\n\r\nc\r\n\r\n"}, {"x\r", "x\r\n"},
+    };
+    for (size_t i = 0; i < sizeof contents / sizeof *contents; i++) {
+        struct buf out = {0};
+        chunks_meant(str_of(contents[i].octets), &out);
+        cr_expect(str_eq(buf_view(&out), str_of(contents[i].meant)), "%zu: %.*s", i, STR_ARG(buf_view(&out)));
+        buf_free(&out);
+    }
+}
+
+/* What lies in a ledger after these segments: all octets of chunks that came where they may come. */
+static void chunks_seen(const char *const *segments, const char *meant)
+{
+    struct ledger ledger = {0};
+    struct observer o;
+    observer_init(&o, &ledger);
+    observer_received(&o, STR("220 x\r\n"));
+    for (; *segments; segments++)
+        observer_sent(&o, str_of(*segments));
+    cr_assert_eq(ledger.count, 1);
+    cr_expect(str_eq(buf_view(&ledger.messages[0].content), str_of(meant)), "%.*s", STR_ARG(buf_view(&ledger.messages[0].content)));
+    observer_clear(&o);
+    ledger_clear(&ledger);
+}
+
+Test(ledger, chunks_are_put_together)
+{
+    static const char *const three[] = {"MAIL FROM:<>\r\nRCPT TO:<x>\r\nBDAT 3\r\nabcBDAT 4\r\nBDATBDAT 0\r\n",
+                                        "BDAT 2 LAST\r\n\n", ".QUIT\r\n", NULL};
+    static const char *const forgotten[] = {
+        "BDAT 3\r\nabcMAIL FROM:<>\r\nRCPT TO:<x>\r\nBDAT 3\r\nnoRRSET\r\nRCPT TO:<x>\r\nBDAT 0 LAST\r\n", NULL};
+    static const char *const binary[] = {"MAIL FROM:<> BODY=BINARYMIME\r\nRCPT TO:<x>\r\nBDAT 3\r\na\nb", "bdat 2 last\r\n\r", "c",
+                                         NULL};
+    chunks_seen(three, "abcBDAT\r\n.\r\n");
+    chunks_seen(forgotten, "");
+    chunks_seen(binary, "a\nb\rc");
 }
 
 Test(ledger, one_backend_one_dot)
