@@ -21,6 +21,7 @@ struct grey {
     struct settings settings;
     struct loop *loop;
     struct network *network;
+    struct resolver *resolver; /* for the host name of a Redis server */
     struct store *store;
     struct arena arena;
     struct buf out;
@@ -157,6 +158,7 @@ static int act(struct grey *g, const char *what, struct str operand)
 static int open_and_act(struct grey *g, const char *config)
 {
     struct diags diags = {0};
+    struct addr_port servers[LOAD_SERVERS_MAX];
     char *error = NULL;
     bool good = config_load(config, &source_files, &g->settings, &diags);
     if (!good)
@@ -166,12 +168,14 @@ static int open_and_act(struct grey *g, const char *config)
         return EXIT_WRONG;
     g->loop = loop_new();
     g->network = network_real(g->loop);
-    g->store = store_open(g->loop, g->network, &g->settings, &error);
+    g->resolver = load_resolver(g->loop, &g->settings, servers, load_servers(&g->settings, servers));
+    g->store = store_open(g->loop, g->network, g->resolver, &g->settings, &error);
     int status = g->store ? act(g, g->args->operands[0], str_of(g->args->operand_count > 1 ? g->args->operands[1] : NULL))
                           : cli_failed(g->args, "%s", error);
     free(error);
     cli_print(stdout, &g->out);
     store_free(&g->store);
+    resolver_free(&g->resolver);
     free(g->network);
     loop_free(&g->loop);
     return status;

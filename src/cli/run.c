@@ -312,7 +312,7 @@ static bool set_up(struct running *r, const struct cli_args *a)
     }
     r->network = network_real(r->loop);
     r->resolver = load_resolver(r->loop, &r->settings, servers, load_servers(&r->settings, servers));
-    r->store = store_open(r->loop, r->network, &r->settings, &error);
+    r->store = store_open(r->loop, r->network, r->resolver, &r->settings, &error);
     if (!r->store) {
         cli_failed(a, "%s", error);
         free(error);

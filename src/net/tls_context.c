@@ -212,6 +212,23 @@ static bool load_authorities(SSL_CTX *ssl, const char *ca_file, char **error)
     return false;
 }
 
+static bool load_own(SSL_CTX *ssl, const struct tls_client_options *options, char **error)
+{
+    const char *key = options->key_file ? options->key_file : options->certificate_file;
+    if (!options->certificate_file) {
+        return true;
+    }
+    if (SSL_CTX_use_certificate_chain_file(ssl, options->certificate_file) != 1) {
+        *error = error_text(options->certificate_file, tls_reason());
+        return false;
+    }
+    if (SSL_CTX_use_PrivateKey_file(ssl, key, SSL_FILETYPE_PEM) == 1) {
+        return true;
+    }
+    *error = error_text(key, tls_reason());
+    return false;
+}
+
 struct tls_context *tls_context_client(const struct tls_client_options *options, char **error)
 {
     struct tls_context *c = context_new(false);
@@ -221,6 +238,12 @@ struct tls_context *tls_context_client(const struct tls_client_options *options,
     if (!c->ssl || !c->bio) {
         *error = error_text("TLS", tls_reason());
         goto out;
+    }
+    if (!load_own(c->ssl, options, error)) {
+        goto out;
+    }
+    if (options->tls12) {
+        SSL_CTX_set_max_proto_version(c->ssl, TLS1_2_VERSION);
     }
     SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(c->ssl, session_came);

@@ -10,20 +10,9 @@
 #include "postern/base/log.h"
 #include "postern/base/source.h"
 #include "postern/store/open.h"
+#include "complain.h"
 
 enum { MEMORY_ENTRIES_MAX = 1000000, PASSWORD_MAX = 512 };
-
-static bool complain(char **error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static bool complain(char **error, const char *format, ...)
-{
-    struct buf text = {0};
-    va_list args;
-    va_start(args, format);
-    buf_vprintf(&text, format, args);
-    va_end(args);
-    *error = buf_steal(&text);
-    return false;
-}
 
 /* Can a database be there? The directory must be writable too, for the files beside it. */
 static bool path_good(const char *path, char **error)
@@ -56,7 +45,7 @@ static bool read_password(const char *path, char **password, char **error)
     return good;
 }
 
-static struct store *open_redis(struct loop *l, struct network *n, const struct settings *s, char **error)
+static struct store *open_redis(struct loop *l, struct network *n, struct resolver *names, const struct settings *s, char **error)
 {
     char *password = NULL;
     if (s->redis_user.n > 0 && s->redis_password_file.n == 0) {
@@ -67,13 +56,17 @@ static struct store *open_redis(struct loop *l, struct network *n, const struct 
         return NULL;
     struct redis_settings settings = {
         .address = s->redis,
+        .ca = s->redis_ca,
+        .name = s->redis_name,
+        .certificate = s->redis_certificate,
+        .key = s->redis_key,
         .user = s->redis_user,
         .password = str_of(password),
         .prefix = s->redis_prefix,
         .database = s->redis_database,
         .deadline_ms = s->store_deadline,
     };
-    struct store *store = store_redis(l, n, &settings, error);
+    struct store *store = store_redis(l, n, names, &settings, error);
     free(password);
     return store;
 }
@@ -89,11 +82,11 @@ static struct store *open_default(struct loop *l)
     return store_memory(l, MEMORY_ENTRIES_MAX);
 }
 
-struct store *store_open(struct loop *l, struct network *n, const struct settings *s, char **error)
+struct store *store_open(struct loop *l, struct network *n, struct resolver *names, const struct settings *s, char **error)
 {
     switch (s->store) {
     case STORE_MEMORY: return store_memory(l, MEMORY_ENTRIES_MAX);
-    case STORE_REDIS: return open_redis(l, n, s, error);
+    case STORE_REDIS: return open_redis(l, n, names, s, error);
     default: break;
     }
     if (s->store_path.n == 0)
@@ -115,7 +108,7 @@ bool store_settings_good(const struct settings *s, char **error)
         return true;
     struct loop *l = loop_new_simulated(0); /* it is never turned */
     struct network none = {.connect_unix = connect_nothing, .loop = l};
-    struct store *store = open_redis(l, &none, s, error);
+    struct store *store = open_redis(l, &none, NULL, s, error);
     bool good = store != NULL;
     store_free(&store);
     loop_free(&l);

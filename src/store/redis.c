@@ -3,8 +3,8 @@
  *
  *     down      the timer of the back-off runs; operations fail at once, unless there is hope: right after the start, or when a
  *               connection that was in order ended by itself
- *     greeting  connecting; AUTH, SELECT and SCRIPT LOAD are on their way in one write, their answers are awaited. Operations
- *               wait if there is hope
+ *     greeting  the server's name is looked up, it is connected, TLS is agreed on (redis_server.c); AUTH, SELECT and SCRIPT LOAD
+ *               are on their way in one write, their answers are awaited. Operations wait if there is hope
  *     ready     an operation is one command, written at the end of the loop's turn with all others of that turn; replies come
  *               in order
  *
@@ -14,8 +14,7 @@
  * was restarted, or its scripts flushed) repeats that operation once with the whole script: one that was answered NOSCRIPT was
  * not carried out. What is in flight or waiting is capped; beyond it operations fail at once.
  *
- * A cancelled request keeps its place in the line, since its reply will come. TLS: connect_stream() is where a stream would be
- * wrapped.
+ * A cancelled request keeps its place in the line, since its reply will come.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -23,6 +22,7 @@
 
 #include "postern/base/log.h"
 #include "postern/store/open.h"
+#include "queue.h"
 #include "redis_internal.h"
 
 enum {
@@ -37,6 +37,7 @@ enum {
 };
 
 struct store_request {
+    struct link link;
     struct store_operation *op; /* owned */
     store_done done;
     void *context;
@@ -44,11 +45,6 @@ struct store_request {
     const char *error;          /* in the list of the failed: why */
     bool cancelled;
     bool whole_script;          /* it was sent with EVAL */
-    struct store_request *next;
-};
-
-struct requests { /* a queue */
-    struct store_request *first, **last;
 };
 
 enum state { DOWN, GREETING, READY };
@@ -56,11 +52,9 @@ enum greeting { GREETING_AUTH, GREETING_SELECT, GREETING_SCRIPT, GREETING_DONE }
 
 struct redis {
     struct store store;
-    struct network *network;
-    struct redis_settings settings; /* texts in the arena */
+    struct redis_settings settings; /* texts in the arena; those for the server alone are in `server` */
     struct arena arena;
-    bool unix_socket;
-    struct addr_port server;        /* not a Unix socket */
+    struct redis_server server;
     enum state state;
     enum greeting greeting;         /* whose answer comes next */
     bool hope;                      /* operations may wait for the connection */
@@ -68,7 +62,7 @@ struct redis {
     struct stream *stream;          /* NULL: down */
     struct redis_bytes reader;
     char sha[SHA_TEXT];             /* of the script; empty: the server did not tell, EVAL is used */
-    struct requests in_flight, waiting, failed;
+    struct queue in_flight, waiting, failed;
     size_t count;                   /* of all three */
     uint64_t back_off_ms;
     uint64_t connected_by_ms;       /* GREETING: mono, until when */
@@ -76,30 +70,6 @@ struct redis {
     struct timer reconnect, deadline;
     struct task task;
 };
-
-static void requests_init(struct requests *q)
-{
-    q->first = NULL;
-    q->last = &q->first;
-}
-
-static void requests_add(struct requests *q, struct store_request *r)
-{
-    r->next = NULL;
-    *q->last = r;
-    q->last = &r->next;
-}
-
-static struct store_request *requests_take(struct requests *q)
-{
-    struct store_request *r = q->first;
-    if (r) {
-        q->first = r->next;
-        if (!q->first)
-            q->last = &q->first;
-    }
-    return r;
-}
 
 static void request_free(struct redis *x, struct store_request *r)
 {
@@ -129,38 +99,34 @@ static void log_detail(struct redis *x, const char *what, struct str detail)
 static void fail(struct redis *x, struct store_request *r, const char *why)
 {
     r->error = why;
-    requests_add(&x->failed, r);
+    queue_add(&x->failed, &r->link);
     loop_wake(x->store.loop, &x->task);
 }
 
-static void fail_all(struct redis *x, struct requests *q, const char *why)
+static void fail_all(struct redis *x, struct queue *q, const char *why)
 {
-    for (struct store_request *r; (r = requests_take(q));)
+    for (struct store_request *r; (r = queue_take(q));)
         fail(x, r, why);
 }
 
-/* Gives the connection up. at_once: it was in order and idle, so nothing speaks against a new one. */
-static void drop(struct redis *x, const char *why, struct str detail, bool at_once)
+/* Gives the connection up. idle: it was in order and nothing was in flight, so nothing speaks against a new one; nor does it while
+ * the server has addresses that were not tried yet. */
+static void drop(struct redis *x, const char *why, struct str detail, bool idle)
 {
+    bool at_once = idle || (x->state == GREETING && redis_server_next(&x->server));
     log_detail(x, why, detail);
     if (x->stream)
         stream_close(x->store.loop, &x->stream);
+    redis_server_forget(&x->server);
     redis_bytes_close(&x->reader);
+    x->hope = idle || (at_once && x->hope);
     x->state = DOWN;
-    x->hope = at_once;
     fail_all(x, &x->in_flight, why);
     if (!x->hope)
         fail_all(x, &x->waiting, why);
     timer_set_in(x->store.loop, &x->reconnect, at_once ? 0 : x->back_off_ms);
     if (!at_once)
         x->back_off_ms = x->back_off_ms * 2 > BACK_OFF_MAX_MS ? BACK_OFF_MAX_MS : x->back_off_ms * 2;
-}
-
-static struct stream *connect_stream(struct redis *x)
-{
-    if (x->unix_socket)
-        return x->network->connect_unix(x->network, x->settings.address, &x->task);
-    return x->network->connect(x->network, &x->server, &x->task);
 }
 
 static void put_command(struct redis *x, const struct str *words, size_t count)
@@ -189,15 +155,21 @@ static void greet(struct redis *x)
     x->greeting = x->settings.password.n ? GREETING_AUTH : x->settings.database ? GREETING_SELECT : GREETING_SCRIPT;
 }
 
+/* Says the greeting as soon as there is somebody to say it to: the name may not have been looked up yet. */
+static void try_to_greet(struct redis *x)
+{
+    x->stream = redis_server_connect(&x->server, &x->task);
+    if (x->stream)
+        greet(x);
+}
+
 static void connect_now(struct redis *x)
 {
     x->sha[0] = '\0';
     x->useful = false;
     x->state = GREETING;
     x->connected_by_ms = loop_now(x->store.loop) + GREETING_MS;
-    x->stream = connect_stream(x);
     redis_bytes_open(&x->reader);
-    greet(x);
     loop_wake(x->store.loop, &x->task);
 }
 
@@ -208,14 +180,14 @@ static void send_request(struct redis *x, struct store_request *r)
     redis_format_operation(&command, r->op, x->settings.prefix, r->whole_script ? NULL : x->sha);
     stream_put(x->stream, command.p, command.n);
     buf_free(&command);
-    requests_add(&x->in_flight, r);
+    queue_add(&x->in_flight, &r->link);
 }
 
 static void become_ready(struct redis *x)
 {
     x->state = READY;
     x->hope = true;
-    for (struct store_request *r; (r = requests_take(&x->waiting));) {
+    for (struct store_request *r; (r = queue_take(&x->waiting));) {
         if (r->cancelled)
             request_free(x, r);
         else
@@ -269,14 +241,14 @@ static void tell(struct redis *x, struct store_request *r, const struct store_re
 /* False: the connection was dropped. */
 static bool request_answered(struct redis *x, const struct redis_said *reply)
 {
-    struct store_request *r = x->in_flight.first;
+    struct store_request *r = queue_first(&x->in_flight);
     struct store_result result = {0};
     if (!r) {
         drop(x, "the Redis server said something unasked", reply->text, false);
         return false;
     }
     if (reply->type == SAID_ERROR && str_starts(reply->text, STR("NOSCRIPT")) && !r->whole_script) {
-        requests_take(&x->in_flight);
+        queue_take(&x->in_flight);
         r->whole_script = true;
         if (r->cancelled)
             request_free(x, r);
@@ -295,7 +267,7 @@ static bool request_answered(struct redis *x, const struct redis_said *reply)
     }
     x->useful = true;
     x->back_off_ms = BACK_OFF_MIN_MS;
-    requests_take(&x->in_flight);
+    queue_take(&x->in_flight);
     tell(x, r, &result);
     page_free(&page);
     return true;
@@ -350,24 +322,28 @@ static void read_all(struct redis *x)
 
 static void expire_waiting(struct redis *x, uint64_t now)
 {
-    while (x->waiting.first && now >= x->waiting.first->deadline_ms)
-        fail(x, requests_take(&x->waiting), "the Redis server could not be connected in time");
+    for (struct store_request *r; (r = queue_first(&x->waiting)) && now >= r->deadline_ms;)
+        fail(x, queue_take(&x->waiting), "the Redis server could not be connected in time");
+}
+
+/* When the first of the line loses patience. */
+static uint64_t first_deadline(const struct queue *q)
+{
+    const struct store_request *r = queue_first(q);
+    return r ? r->deadline_ms : UINT64_MAX;
 }
 
 static void look_at_deadlines(struct redis *x)
 {
-    uint64_t now = loop_now(x->store.loop), next = UINT64_MAX;
+    uint64_t now = loop_now(x->store.loop);
     expire_waiting(x, now);
-    if (x->in_flight.first && now >= x->in_flight.first->deadline_ms)
+    if (now >= first_deadline(&x->in_flight))
         drop(x, "the Redis server did not answer in time", STR_NONE, false);
     if (x->state == GREETING && now >= x->connected_by_ms)
         drop(x, "the Redis server did not answer in time", STR("to the greeting"), false);
-    if (x->in_flight.first)
-        next = x->in_flight.first->deadline_ms;
-    if (x->waiting.first && x->waiting.first->deadline_ms < next)
-        next = x->waiting.first->deadline_ms;
-    if (x->state == GREETING && x->connected_by_ms < next)
-        next = x->connected_by_ms;
+    uint64_t next = first_deadline(&x->in_flight), waiting = first_deadline(&x->waiting);
+    next = waiting < next ? waiting : next;
+    next = x->state == GREETING && x->connected_by_ms < next ? x->connected_by_ms : next;
     if (next == UINT64_MAX)
         timer_cancel(x->store.loop, &x->deadline);
     else if (!timer_is_set(&x->deadline) || x->deadline.at_ms > next)
@@ -377,6 +353,8 @@ static void look_at_deadlines(struct redis *x)
 static void run(struct task *t)
 {
     struct redis *x = (struct redis *)(void *)((char *)t - offsetof(struct redis, task));
+    if (x->state == GREETING && !x->stream)
+        try_to_greet(x);
     if (x->stream && stream_state(x->stream) == STREAM_DEAD) {
         const char *why = stream_error(x->stream);
         drop(x, "the Redis server cannot be reached", str_of(why), false);
@@ -386,9 +364,9 @@ static void run(struct task *t)
     look_at_deadlines(x);
     if (x->stream && stream_queued(x->stream) > 0 && stream_flush(x->stream) == FLUSH_FAILED)
         loop_wake(x->store.loop, &x->task); /* reading tells what the server said last, and why */
-    struct requests failed = x->failed;
-    requests_init(&x->failed);
-    for (struct store_request *r; (r = requests_take(&failed));)
+    struct queue failed = x->failed;
+    queue_init(&x->failed);
+    for (struct store_request *r; (r = queue_take(&failed));)
         tell(x, r, &(struct store_result){.error = r->error});
 }
 
@@ -416,7 +394,7 @@ static struct store_request *redis_start(struct store *s, const struct store_ope
     else if (x->state == READY)
         send_request(x, r);
     else if (x->hope)
-        requests_add(&x->waiting, r);
+        queue_add(&x->waiting, &r->link);
     else
         fail(x, r, "the Redis server is not connected");
     loop_wake(s->loop, &x->task);
@@ -429,9 +407,9 @@ static void redis_cancel(struct store *s, struct store_request *request)
     request->cancelled = true;
 }
 
-static void requests_free(struct redis *x, struct requests *q)
+static void requests_free(struct redis *x, struct queue *q)
 {
-    for (struct store_request *r; (r = requests_take(q));)
+    for (struct store_request *r; (r = queue_take(q));)
         request_free(x, r);
 }
 
@@ -448,50 +426,32 @@ static void redis_destroy(struct store *s)
     requests_free(x, &x->waiting);
     requests_free(x, &x->failed);
     redis_bytes_close(&x->reader);
+    redis_server_clear(&x->server);
     arena_clear(&x->arena);
     free(x);
 }
 
-static bool take_address(struct redis *x, char **error)
-{
-    const uint16_t redis_port = 6379;
-    struct str a = x->settings.address;
-    struct buf text = {0};
-    if (a.n > 0 && a.p[0] == '/') {
-        x->unix_socket = true;
-        if (x->network->connect_unix)
-            return true;
-    } else if (addr_parse(a, &x->server.addr)) {
-        x->server.port = redis_port;
-        return true;
-    } else if (addr_port_parse(a, redis_port, &x->server) && x->server.port != 0) {
-        return true;
-    }
-    buf_printf(&text, "redis: '%.*s' is not the address of a server; write ADDRESS:PORT (127.0.0.1:6379, [2001:db8::1]:6379) "
-                      "or the path of its socket", STR_ARG(a));
-    *error = buf_steal(&text);
-    return false;
-}
-
-struct store *store_redis(struct loop *l, struct network *n, const struct redis_settings *settings, char **error)
+struct store *store_redis(struct loop *l, struct network *n, struct resolver *names, const struct redis_settings *settings,
+                          char **error)
 {
     static const struct store_ops ops = {redis_start, redis_cancel, redis_destroy};
     struct redis *x = xcalloc(1, sizeof *x);
     x->store = (struct store){.ops = &ops, .loop = l};
-    x->network = n;
+    x->server = (struct redis_server){.network = n, .resolver = names, .loop = l};
     x->settings = *settings;
     x->settings.address = arena_str(&x->arena, settings->address);
     x->settings.user = arena_str(&x->arena, settings->user);
     x->settings.password = arena_str(&x->arena, settings->password);
     x->settings.prefix = arena_str(&x->arena, settings->prefix);
-    if (!take_address(x, error)) {
+    if (!redis_server_set_up(&x->server, settings, &x->arena, error)) {
+        redis_server_clear(&x->server);
         arena_clear(&x->arena);
         free(x);
         return NULL;
     }
-    requests_init(&x->in_flight);
-    requests_init(&x->waiting);
-    requests_init(&x->failed);
+    queue_init(&x->in_flight);
+    queue_init(&x->waiting);
+    queue_init(&x->failed);
     x->task.run = run;
     x->reconnect.fire = reconnect_now;
     x->deadline.fire = deadline_over;

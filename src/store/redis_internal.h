@@ -1,6 +1,6 @@
 /*
- * redis_internal.h - the parts of the store in Redis: what is said (redis_command.c, redis_script.c), what is understood
- * (redis_reply.c), and the connection between (redis.c).
+ * redis_internal.h - the parts of the store in Redis: where the server is (redis_server.c), what is said (redis_command.c,
+ * redis_script.c), what is understood (redis_reply.c), and the connection between (redis.c).
  *
  * Keys in Redis: the prefix, one letter for the table (a, b ... in the order of enum store_table), the key. Values are decimal
  * numbers with spaces between, so that people can read them: "first last expires passed refused"; a rate: "width newest expires
@@ -12,6 +12,36 @@
 #include <hiredis/read.h>
 
 #include "operate.h"
+#include "postern/dns/resolver.h"
+#include "postern/net/tls.h"
+#include "postern/store/open.h"
+
+/* --- the server -------------------------------------------------------------------------------------------------------------- */
+
+enum { REDIS_ADDRESSES_MAX = 8 };
+struct redis_server { /* texts in an arena of its owner */
+    struct loop *loop;
+    struct network *network;
+    struct resolver *resolver;
+    struct str socket_path;     /* empty: over TCP */
+    struct str host;            /* a name; empty: there is one address, which was written */
+    struct addr_port addresses[REDIS_ADDRESSES_MAX];
+    size_t count, at;           /* the one to be tried is addresses[at] */
+    struct dns_view *view;      /* the name is being looked up */
+    struct tls_context *tls;    /* NULL: in the clear */
+    struct str tls_name;        /* what the certificate must name */
+};
+/* Takes what the settings say of the server; network, resolver and loop are set. False with *error (heap text): it cannot be. */
+bool redis_server_set_up(struct redis_server *s, const struct redis_settings *settings, struct arena *arena, char **error);
+/* A stream to it, maybe dead from the start; over TLS it is CONNECTING until that is agreed on. NULL: the name is being looked up,
+ * the owner will be woken and comes again. */
+struct stream *redis_server_connect(struct redis_server *s, struct task *owner);
+/* The address was no good: goes to the next. False: all were tried, the next is the first again. */
+bool redis_server_next(struct redis_server *s);
+void redis_server_forget(struct redis_server *s); /* nobody waits for the name any more */
+void redis_server_clear(struct redis_server *s);
+
+/* --- commands ---------------------------------------------------------------------------------------------------------------- */
 
 extern const char redis_script[]; /* carries out one operation, see redis_script.c */
 

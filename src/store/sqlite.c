@@ -30,6 +30,7 @@
 
 #include "postern/net/watch.h"
 #include "postern/store/open.h"
+#include "queue.h"
 #include "sqlite_db.h"
 
 enum {
@@ -42,21 +43,17 @@ enum {
 };
 
 struct store_request {
+    struct link link;
     struct store_operation *op; /* owned */
     struct store_result result;
     struct page *page;          /* NULL: not a paged operation */
     store_done done;
     void *context;
     atomic_bool cancelled;
-    struct store_request *next;
-};
-
-struct requests { /* a queue, of one thread */
-    struct store_request *first, **last;
 };
 
 /* A box between two threads: the newest lies on top. */
-typedef _Atomic(struct store_request *) box;
+typedef _Atomic(struct link *) box;
 
 struct sqlite {
     struct store store;
@@ -70,43 +67,19 @@ struct sqlite {
     int to_thread, to_loop;  /* eventfds */
     struct watch watch;
     struct task task;
-    struct requests refused; /* the loop's own: there was no room */
+    struct queue refused; /* the loop's own: there was no room */
     /* the thread's own */
-    struct requests queue;
+    struct queue queue;
     struct database database;
     const char *closed_because;    /* not open: why */
     uint64_t reopen_ms, sweep_ms;  /* mono: when next */
     uint64_t now_ms;               /* wall clock of the last operation; 0: none yet */
 };
 
-static void requests_init(struct requests *q)
-{
-    q->first = NULL;
-    q->last = &q->first;
-}
-
-static void requests_add(struct requests *q, struct store_request *r)
-{
-    r->next = NULL;
-    *q->last = r;
-    q->last = &r->next;
-}
-
-static struct store_request *requests_take(struct requests *q)
-{
-    struct store_request *r = q->first;
-    if (r) {
-        q->first = r->next;
-        if (!q->first)
-            q->last = &q->first;
-    }
-    return r;
-}
-
 /* Puts a chain, newest first, into the box; true: it was empty. */
-static bool box_put(box *b, struct store_request *newest, struct store_request *oldest)
+static bool box_put(box *b, struct link *newest, struct link *oldest)
 {
-    struct store_request *top = atomic_load(b);
+    struct link *top = atomic_load(b);
     do
         oldest->next = top;
     while (!atomic_compare_exchange_weak(b, &top, newest));
@@ -114,19 +87,19 @@ static bool box_put(box *b, struct store_request *newest, struct store_request *
 }
 
 /* Takes all, oldest first, behind what is in the queue. */
-static void box_empty(box *b, struct requests *q)
+static void box_empty(box *b, struct queue *q)
 {
-    struct store_request *r = atomic_exchange(b, NULL), *oldest_first = NULL;
-    while (r) {
-        struct store_request *older = r->next;
-        r->next = oldest_first;
-        oldest_first = r;
-        r = older;
+    struct link *x = atomic_exchange(b, NULL), *oldest_first = NULL;
+    while (x) {
+        struct link *older = x->next;
+        x->next = oldest_first;
+        oldest_first = x;
+        x = older;
     }
     while (oldest_first) {
-        r = oldest_first;
-        oldest_first = r->next;
-        requests_add(q, r);
+        x = oldest_first;
+        oldest_first = x->next;
+        queue_add(q, x);
     }
 }
 
@@ -273,7 +246,7 @@ static size_t take_batch(struct sqlite *s, struct store_request *batch[BATCH_MAX
     size_t n = 0;
     box_empty(&s->posted, &s->queue);
     while (n < BATCH_MAX && s->queue.first)
-        batch[n++] = requests_take(&s->queue);
+        batch[n++] = queue_take(&s->queue);
     atomic_fetch_sub(&s->waiting, n);
     return n;
 }
@@ -281,8 +254,8 @@ static size_t take_batch(struct sqlite *s, struct store_request *batch[BATCH_MAX
 static void answer(struct sqlite *s, struct store_request *const *batch, size_t n)
 {
     for (size_t i = 1; i < n; i++)
-        batch[i]->next = batch[i - 1];
-    if (box_put(&s->answered, batch[n - 1], batch[0]))
+        batch[i]->link.next = &batch[i - 1]->link;
+    if (box_put(&s->answered, &batch[n - 1]->link, &batch[0]->link))
         ring(s->to_loop);
 }
 
@@ -325,9 +298,9 @@ static void event_ready(struct watch *w, unsigned what)
     loop_wake(s->store.loop, &s->task);
 }
 
-static void tell_all(struct requests *q)
+static void tell_all(struct queue *q)
 {
-    for (struct store_request *r; (r = requests_take(q));) {
+    for (struct store_request *r; (r = queue_take(q));) {
         if (!atomic_load(&r->cancelled))
             r->done(r->context, &r->result);
         request_free(r);
@@ -337,9 +310,9 @@ static void tell_all(struct requests *q)
 static void tell(struct task *t)
 {
     struct sqlite *s = (struct sqlite *)(void *)((char *)t - offsetof(struct sqlite, task));
-    struct requests refused = s->refused, answered;
-    requests_init(&s->refused);
-    requests_init(&answered);
+    struct queue refused = s->refused, answered;
+    queue_init(&s->refused);
+    queue_init(&answered);
     box_empty(&s->answered, &answered);
     tell_all(&answered);
     tell_all(&refused);
@@ -355,11 +328,11 @@ static struct store_request *sqlite_start(struct store *store, const struct stor
     if (s->threadless || atomic_load(&s->waiting) >= QUEUE_MAX) {
         r->result.error = s->threadless ? "no thread could be started for the database"
                                         : "too many operations are waiting for the disk";
-        requests_add(&s->refused, r);
+        queue_add(&s->refused, &r->link);
         loop_wake(store->loop, &s->task);
     } else {
         atomic_fetch_add(&s->waiting, 1);
-        box_put(&s->posted, r, r);
+        box_put(&s->posted, &r->link, &r->link);
         if (atomic_exchange(&s->asleep, false))
             ring(s->to_thread);
     }
@@ -372,9 +345,9 @@ static void sqlite_cancel(struct store *s, struct store_request *request)
     atomic_store(&request->cancelled, true);
 }
 
-static void requests_free(struct requests *q)
+static void requests_free(struct queue *q)
 {
-    for (struct store_request *r; (r = requests_take(q));)
+    for (struct store_request *r; (r = queue_take(q));)
         request_free(r);
 }
 
@@ -425,8 +398,8 @@ struct store *store_sqlite(struct loop *l, const char *path)
     s->closed_because = "the database is not open yet";
     s->task.run = tell;
     s->watch.ready = event_ready;
-    requests_init(&s->queue);
-    requests_init(&s->refused);
+    queue_init(&s->queue);
+    queue_init(&s->refused);
     s->to_thread = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     s->to_loop = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     assert(s->to_thread >= 0 && s->to_loop >= 0);

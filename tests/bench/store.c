@@ -211,7 +211,7 @@ static bool open_store(const char *kind)
     else if (strcmp(kind, "sqlite") == 0)
         store = store_sqlite(loop, place ? place : "bench-store.db");
     else if (strcmp(kind, "redis") == 0)
-        store = store_redis(loop, network,
+        store = store_redis(loop, network, NULL,
                             &(struct redis_settings){.address = str_of(place ? place : "127.0.0.1:6379"),
                                                      .prefix = STR("bench:"),
                                                      .deadline_ms = 5000},

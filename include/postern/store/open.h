@@ -8,6 +8,7 @@
 #define POSTERN_STORE_OPEN_H
 
 #include "postern/base/settings.h"
+#include "postern/dns/resolver.h"
 #include "postern/net/network.h"
 #include "postern/store/store.h"
 
@@ -18,9 +19,10 @@ enum { STORE_SQLITE, STORE_MEMORY, STORE_REDIS }; /* settings.store */
 /* NULL with *error (heap text for the administrator): a setting is wrong, or a directory named in `store-path` cannot be
  * written. A server or a file that does not work now is no error: its operations fail until it does. Where store is sqlite
  * and no store-path is set, the file is STORE_DEFAULT_PATH when its directory is there and can be written; else the store is
- * in memory, and a line of the log says so. */
-struct store *store_open(struct loop *l, struct network *n, const struct settings *s, char **error);
-/* What store_open() would complain of, without opening anything: for `postern check`. */
+ * in memory, and a line of the log says so. `names` (may be NULL: then none is found) looks up the host name of a Redis server;
+ * it outlives the store. */
+struct store *store_open(struct loop *l, struct network *n, struct resolver *names, const struct settings *s, char **error);
+/* What store_open() would complain of, without connecting to anything: for `postern check`. */
 bool store_settings_good(const struct settings *s, char **error);
 
 /* The file at path (copied), made when it is not there. Needs a real loop. Freeing it waits (at most 5 s) for what was
@@ -28,14 +30,22 @@ bool store_settings_good(const struct settings *s, char **error);
 struct store *store_sqlite(struct loop *l, const char *path);
 
 struct redis_settings { /* texts are copied */
-    struct str address;       /* "192.0.2.1:6379", "[2001:db8::1]:6379", "/run/redis/redis.sock" */
+    /* "192.0.2.1:6379", "[2001:db8::1]:6379", "redis.example:6379", the same with "redis://" or, for TLS, "rediss://" in front,
+     * "/run/redis/redis.sock". Without a port it is 6379. */
+    struct str address;
+    /* TLS: the server is always verified (a chain to a CA, and its name) */
+    struct str ca;            /* file of CA certificates; empty: the system's */
+    struct str name;          /* among the certificate's names; empty: the host of the address */
+    struct str certificate;   /* file of our own certificate, its chain behind it; empty: none is shown */
+    struct str key;           /* file of its key; empty: in the file of the certificate */
     struct str user;          /* ACL user; empty: the default one */
     struct str password;      /* empty: no AUTH */
     struct str prefix;        /* in front of each key */
     uint64_t database;
     uint64_t deadline_ms;     /* of one operation: the oldest one without an answer ends the connection */
 };
-/* NULL with *error: the address is none. */
-struct store *store_redis(struct loop *l, struct network *n, const struct redis_settings *settings, char **error);
+/* NULL with *error: the address is none, or a file for TLS cannot be used. */
+struct store *store_redis(struct loop *l, struct network *n, struct resolver *names, const struct redis_settings *settings,
+                          char **error);
 
 #endif

@@ -1,6 +1,5 @@
 /*
- * places.h - for tests of stores: a loop with a real clock, asking and waiting, a directory of its own, a Redis server of its
- * own.
+ * places.h - for tests of stores: a loop with a real clock, asking and waiting, a directory of its own.
  */
 #ifndef TESTS_STORE_PLACES_H
 #define TESTS_STORE_PLACES_H
@@ -22,7 +21,6 @@
 
 #include "postern/store/open.h"
 
-#define REDIS_SERVER "/usr/bin/redis-server"
 enum { PATIENCE_MS = 20000 };
 
 static struct loop *loop;
@@ -131,71 +129,6 @@ static inline const char *file_in(const char *name, char out[128])
 {
     snprintf(out, 128, "%s/%s", directory, name);
     return out;
-}
-
-/* --- a Redis server --- */
-
-static pid_t redis_pid;
-
-static inline bool redis_answers(const char *path)
-{
-    struct sockaddr_un to = {.sun_family = AF_UNIX};
-    char reply[16] = "";
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    memcpy(to.sun_path, path, strlen(path) + 1); /* ours: short */
-    bool good = connect(fd, (struct sockaddr *)&to, sizeof to) == 0 && write(fd, "PING\r\n", 6) == 6 &&
-                read(fd, reply, sizeof reply - 1) > 0;
-    close(fd);
-    return good && (strncmp(reply, "+PONG", 5) == 0 || strncmp(reply, "-NOAUTH", 7) == 0);
-}
-
-/* On a Unix socket, without a port; keeps nothing. */
-static inline void redis_run(void)
-{
-    char socket_path[128];
-    cr_assert_eq(access(REDIS_SERVER, X_OK), 0, "%s is missing: install the packages for tests (deploy/install-deps.sh test)",
-                 REDIS_SERVER);
-    file_in("redis.sock", socket_path);
-    unlink(socket_path);
-    redis_pid = fork();
-    if (redis_pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        int null = open("/dev/null", O_RDWR);
-        dup2(null, 0), dup2(null, 1), dup2(null, 2);
-        execl(REDIS_SERVER, REDIS_SERVER, "--port", "0", "--unixsocket", socket_path, "--save", "", "--appendonly", "no", "--dir",
-              directory, (char *)NULL);
-        _exit(127);
-    }
-    for (int i = 0; i < 500 && !redis_answers(socket_path); i++)
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-    cr_assert(redis_answers(socket_path), "the Redis server does not come up");
-}
-
-static inline void redis_signal(int signo)
-{
-    kill(redis_pid, signo);
-}
-
-static inline void redis_end(void)
-{
-    if (redis_pid > 0) {
-        kill(redis_pid, SIGKILL);
-        waitpid(redis_pid, NULL, 0);
-    }
-    redis_pid = 0;
-}
-
-static inline struct store *redis_open(struct network *n, const char *user, const char *password, uint64_t deadline_ms)
-{
-    char path[128], *error = NULL;
-    struct redis_settings settings = {.address = str_of(file_in("redis.sock", path)),
-                                      .user = str_of(user),
-                                      .password = str_of(password),
-                                      .prefix = STR("te*st:"),
-                                      .deadline_ms = deadline_ms};
-    struct store *s = store_redis(loop, n, &settings, &error);
-    cr_assert_not_null(s, "%s", error);
-    return s;
 }
 
 #endif

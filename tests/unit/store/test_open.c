@@ -1,7 +1,7 @@
 /*
  * The settings' store: which one it is, what is complained of at once and what is left to time, the password file.
  */
-#include "places.h"
+#include "server.h"
 
 #include <sys/stat.h>
 
@@ -43,7 +43,7 @@ static struct store *open_good(void)
 {
     char *error = NULL;
     cr_assert(store_settings_good(&settings, &error), "%s", error);
-    struct store *s = store_open(loop, network, &settings, &error);
+    struct store *s = store_open(loop, network, NULL, &settings, &error);
     cr_assert_not_null(s, "%s", error);
     return s;
 }
@@ -55,7 +55,7 @@ static void expect_complaint(const char *part)
     cr_assert(strstr(error, part), "%s", error);
     free(error);
     error = NULL;
-    cr_assert_null(store_open(loop, network, &settings, &error));
+    cr_assert_null(store_open(loop, network, NULL, &settings, &error));
     cr_assert(strstr(error, part), "%s", error);
     free(error);
 }
@@ -154,8 +154,17 @@ Test(open, redis, .init = begin, .fini = end)
 Test(open, a_redis_that_is_nowhere, .init = begin, .fini = end)
 {
     settings.store = STORE_REDIS;
-    settings.redis = STR("redis.example");
+    settings.redis = STR("redis example");
     expect_complaint("is not the address of a server");
+    settings.redis = STR("redis.example");
+    settings.redis_ca = STR("/nowhere/ca.pem");
+    expect_complaint("are for TLS; write rediss://redis.example");
+    settings.redis = STR("rediss://redis.example");
+    expect_complaint("/nowhere/ca.pem: ");
+    settings.redis_ca = STR("");
+    settings.redis_certificate = STR("/nowhere/own.pem");
+    expect_complaint("/nowhere/own.pem: ");
+    settings.redis_certificate = STR("");
     settings.redis = STR("/nowhere/redis.sock");
     struct store *s = open_good();
     struct store_operation op = {.kind = STORE_MARK, .mode = STORE_TOUCH, .key = STR("k"), .now_ms = 1, .ttl_ms = 10};

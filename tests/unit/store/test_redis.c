@@ -2,8 +2,7 @@
  * The store in Redis with a real server: killed, restarted, stopped, protected, out of memory; its databases, users and
  * garbage. A broken or hostile one is in test_redis_fake.c.
  */
-#include "places.h"
-
+#include "server.h"
 
 static struct network *network;
 
@@ -42,21 +41,6 @@ static struct store_result touch_until_good(struct store *s, const char *key)
         r = touch(s, key);
     }
     return r;
-}
-
-static void command_to_server(const char *text, char *reply, size_t size)
-{
-    struct sockaddr_un to = {.sun_family = AF_UNIX};
-    char path[128];
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    file_in("redis.sock", path);
-    memcpy(to.sun_path, path, strlen(path) + 1);
-    cr_assert_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
-    cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-    ssize_t n = read(fd, reply, size - 1);
-    cr_assert_gt(n, 0);
-    reply[n] = '\0';
-    close(fd);
 }
 
 /* --- a real server ---------------------------------------------------------------------------------------------------------- */
@@ -140,11 +124,7 @@ Test(redis, users_and_passwords, .init = begin, .fini = end)
     };
     redis_run();
     char reply[128];
-    command_to_server(
-        "*7\r\n$3\r\nACL\r\n$7\r\nSETUSER\r\n$5\r\nproxy\r\n$2\r\non\r\n$11\r\n>a \"secret\"\r\n"
-        "$9\r\n~te\\*st:*\r\n$5\r\n+@all\r\n",
-        reply, sizeof reply);
-    cr_assert_str_eq(reply, "+OK\r\n");
+    redis_add_proxy_user();
     command_to_server("ACL SETUSER narrow on >few ~other:* +@all\r\n", reply, sizeof reply);
     cr_assert_str_eq(reply, "+OK\r\n");
     command_to_server("ACL SETUSER unscripted on >x ~* +@all -script\r\n", reply, sizeof reply);
@@ -194,15 +174,15 @@ Test(redis, databases_prefixes_and_garbage, .init = begin, .fini = end)
     redis_run();
     struct redis_settings settings = {
         .address = str_of(file_in("redis.sock", path)), .prefix = STR("one:"), .database = 3, .deadline_ms = 2000};
-    struct store *one = store_redis(loop, network, &settings, &error);
+    struct store *one = store_redis(loop, network, NULL, &settings, &error);
     settings.prefix = STR("two:");
-    struct store *two = store_redis(loop, network, &settings, &error);
+    struct store *two = store_redis(loop, network, NULL, &settings, &error);
     settings.database = 4;
-    struct store *three = store_redis(loop, network, &settings, &error);
+    struct store *three = store_redis(loop, network, NULL, &settings, &error);
     cr_assert(!touch(one, "k").found && !touch(two, "k").found && !touch(three, "k").found);
     cr_assert(touch(one, "k").found && touch(two, "k").found && touch(three, "k").found);
     settings.database = 1000;
-    struct store *none = store_redis(loop, network, &settings, &error);
+    struct store *none = store_redis(loop, network, NULL, &settings, &error);
     cr_assert_str_eq(touch(none, "k").error, "the Redis server answered with an error", "there is no such database");
     store_free(&one);
     store_free(&two);
@@ -228,19 +208,22 @@ Test(redis, rows_leave_the_server_by_themselves, .init = begin, .fini = end)
 
 Test(redis, addresses, .init = begin, .fini = end)
 {
-    static const char *const good[] = {"127.0.0.1:6379", "127.0.0.1", "::1", "[::1]:6380", "/run/redis.sock"};
-    static const char *const bad[] = {"", "redis.example:6379", "127.0.0.1:0", "127.0.0.1:x", "run/redis.sock", "[::1"};
+    static const char *const good[] = {"127.0.0.1:6379", "127.0.0.1", "::1", "[::1]:6380", "/run/redis.sock", "redis.example",
+                                       "redis.example:6380", "redis://redis.example", "redis://127.0.0.1:1", "redis_1", "1a.example:1"};
+    static const char *const bad[] = {"", "127.0.0.1:0", "127.0.0.1:x", "run/redis.sock", "[::1", "redis.example:", "redis.example:0",
+                                      "redis.example:65536", "redis..example", "10.0.0.256", "redis://", "rediss://", "rediss:///run/r",
+                                      "redis://u:p@redis.example", "http://redis.example", "redis.example/1", "redis example"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         char *error = NULL;
         struct redis_settings settings = {.address = str_of(good[i]), .deadline_ms = 100};
-        struct store *s = store_redis(loop, network, &settings, &error);
+        struct store *s = store_redis(loop, network, NULL, &settings, &error);
         cr_assert(s && !error, "%s: %s", good[i], error);
         store_free(&s);
     }
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char *error = NULL;
         struct redis_settings settings = {.address = str_of(bad[i]), .deadline_ms = 100};
-        cr_assert_null(store_redis(loop, network, &settings, &error), "%s", bad[i]);
+        cr_assert_null(store_redis(loop, network, NULL, &settings, &error), "%s", bad[i]);
         cr_assert(strstr(error, "is not the address of a server"), "%s", error);
         free(error);
     }

@@ -48,7 +48,7 @@ static struct store *fake_open(void)
     fake = (struct fake){.network = {.connect = fake_connect, .loop = loop}, .window = 1 << 22};
     log_set_sink(count_line, NULL);
     lines = 0;
-    struct store *s = store_redis(loop, &fake.network, &settings, &error);
+    struct store *s = store_redis(loop, &fake.network, NULL, &settings, &error);
     cr_assert_not_null(s);
     return s;
 }
