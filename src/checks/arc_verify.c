@@ -178,9 +178,8 @@ static enum arc_verdict verify(struct arc_verifier *v, const struct proof *p, st
     if (read != DKIM_NONE)
         return read == DKIM_TEMPERROR ? ARC_TEMPERROR : ARC_FAIL;
     *reason = STR("the signature does not match");
-    for (size_t i = 0; i < keys.count && verdict != ARC_PASS; i++)
-        if (key_verifies(&keys.keys[i], p->s->algorithm, p->hash, p->s->signature))
-            verdict = ARC_PASS;
+    if (keys_verify(&keys, p->hash, p->s->signature))
+        verdict = ARC_PASS;
     keys_clear(&keys);
     return verdict;
 }

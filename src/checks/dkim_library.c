@@ -2,11 +2,12 @@
  * dkim_library.c - libopendkim 2.11.0~beta2, and what is kept away from it.
  *
  * It gets only the fields that a signature names, from the bottom up as many as are named (so that its selection, which walks
- * all fields for each name, stays within a counted budget), and signatures that signature_read() found good. Keys are read by
- * signature_key.c; the library is handed an answer of one plain record through its DNS callbacks, at the end of the message
- * (DELAYSIGPROC), so that it never waits and never meets a record that it reads otherwise than RFC 6376 3.6.1: it takes one
- * record only, cuts it at 1024 octets, reuses the first key of a name for all signatures whatever their a=, and knows RSA keys
- * as SubjectPublicKeyInfo only.
+ * all fields for each name, stays within a counted budget), and signatures that signature_read() found good. It selects,
+ * canonicalises and hashes; it is told to ignore the signatures at the end of the message (DELAYSIGPROC keeps it from doing
+ * anything about them earlier), so that it never sees a key. It would take one record only, cut it at 1024 octets, reuse the
+ * first key of a name for all signatures whatever their a=, and know RSA keys as SubjectPublicKeyInfo only; and it would decode
+ * the key for each message anew, which with OpenSSL 3 is a fifth of what filtering a message costs. Keys are read by
+ * signature_key.c and used by public_key.c.
  *
  * Signatures that it would judge wrongly are not given to it (library_fit); dkim_verify.c hashes those itself:
  *   - "b =", and a tag whose name ends in b: the wrong value is left out of the hash (6376 3.5: that of b=)
@@ -29,9 +30,8 @@
 #include <string.h>
 
 #include "postern/base/clock.h"
-#include "postern/base/codec.h"
 
-enum { NAMES_OCTETS_MAX = 4000, IDENTITY_MAX = 250, RECORD_MAX = 1000, STRING_MAX = 250, MESSAGE_MAX = 8192 };
+enum { NAMES_OCTETS_MAX = 4000, IDENTITY_MAX = 250 };
 static const uint64_t drift = (uint64_t)9 * 365 * 86400;
 
 /* --- what it may have --- */
@@ -101,85 +101,13 @@ bool library_fit(const struct field_list *fields, const struct signature *s, con
     return true;
 }
 
-/* --- its DNS --- */
+/* --- one message --- */
 
-/* An answer of one record that holds the key and nothing else, into buf; its length, 0: it does not fit. */
-static size_t build_answer(const struct library_signature *s, struct str name, uint8_t *buf, size_t max)
+/* What would ask for a key: nothing does. */
+static int no_query(void *service, int type, unsigned char *query, unsigned char *buf, size_t max, void **handle)
 {
-    struct buf text = {0}, quoted = {0};
-    struct dns_build b = {0};
-    size_t n = 0;
-
-    buf_printf(&text, "v=DKIM1; k=%s; p=", s->s->algorithm == ALGORITHM_RSA_SHA256 ? "rsa" : "ed25519");
-    base64_encode(&text, s->key->der.p, s->key->der.n);
-    if (text.n <= RECORD_MAX) {
-        for (size_t at = 0; at < text.n; at += STRING_MAX)
-            buf_printf(&quoted, "\"%.*s\" ", STR_ARG(str_sub(buf_view(&text), at, at + STRING_MAX)));
-        dns_build_begin(&b, name, DNS_TXT, 0);
-        bool built = dns_build_record(&b, name, DNS_TXT, 60, str_trim(buf_view(&quoted)));
-        struct str message = dns_build_end(&b);
-        if (built && message.n <= max) {
-            memcpy(buf, message.p, message.n);
-            n = message.n;
-        }
-        buf_free(&b.out);
-    }
-    buf_free(&text);
-    buf_free(&quoted);
-    return n;
-}
-
-static bool is_name_of(const struct library_signature *s, struct str name)
-{
-    struct str rest = str_sub(name, s->s->selector.n, name.n);
-
-    return str_eq_nocase(str_sub(name, 0, s->s->selector.n), s->s->selector) && str_starts_nocase(rest, STR("._domainkey.")) &&
-           str_eq_nocase(str_sub(rest, sizeof "._domainkey." - 1, rest.n), s->s->domain);
-}
-
-static int query_start(void *service, int type, unsigned char *query, unsigned char *buf, size_t max, void **handle)
-{
-    struct library *l = service;
-    struct str name = str_of((const char *)query);
-
-    (void)type;
-    *handle = NULL;
-    for (size_t i = 0; i < l->count; i++) {
-        struct library_signature *s = &l->signatures[i];
-        if (s->handed || !s->key || !is_name_of(s, name))
-            continue;
-        size_t n = build_answer(s, name, buf, max < MESSAGE_MAX ? max : MESSAGE_MAX);
-        s->handed = n > 0;
-        *handle = (void *)(uintptr_t)n;
-        break;
-    }
-    return *handle ? DKIM_DNS_SUCCESS : DKIM_DNS_ERROR;
-}
-
-static int query_wait(void *service, void *handle, struct timeval *timeout, size_t *bytes, int *error, int *dnssec)
-{
-    (void)service, (void)timeout;
-    *bytes = (size_t)(uintptr_t)handle;
-    *error = 0;
-    *dnssec = DKIM_DNSSEC_UNKNOWN;
-    return DKIM_DNS_SUCCESS;
-}
-
-static int query_cancel(void *service, void *handle)
-{
-    (void)service, (void)handle;
-    return DKIM_DNS_SUCCESS;
-}
-
-static int dns_init(void **service)
-{
-    (void)service;
-    return 0;
-}
-
-static void dns_close(void *service)
-{
-    (void)service;
+    (void)service, (void)type, (void)query, (void)buf, (void)max, (void)handle;
+    return DKIM_DNS_ERROR;
 }
 
 /* One for the process: it holds what does not change. */
@@ -196,15 +124,9 @@ static DKIM_LIB *library_handle(void)
         abort(); /* out of memory */
     dkim_options(handle, DKIM_OP_SETOPT, DKIM_OPTS_FLAGS, &flags, sizeof flags);
     dkim_options(handle, DKIM_OP_SETOPT, DKIM_OPTS_CLOCKDRIFT, &allowed, sizeof allowed);
-    dkim_dns_set_init(handle, dns_init);
-    dkim_dns_set_close(handle, dns_close);
-    dkim_dns_set_query_start(handle, query_start);
-    dkim_dns_set_query_waitreply(handle, query_wait);
-    dkim_dns_set_query_cancel(handle, query_cancel);
+    dkim_dns_set_query_start(handle, no_query);
     return handle;
 }
-
-/* --- one message --- */
 
 static void give_field(struct library *l, struct str field)
 {
@@ -269,17 +191,8 @@ void library_end(struct library *l)
     if (l->octets && !(l->last[0] == '\r' && l->last[1] == '\n'))
         dkim_body(l->handle, (u_char *)"\r\n", 2);
     for (size_t i = 0; i < l->count; i++)
-        if (!l->signatures[i].key)
-            dkim_sig_ignore(l->signatures[i].info);
-    dkim_dns_set_query_service(library_handle(), l);
+        dkim_sig_ignore(l->signatures[i].info);
     dkim_eom(l->handle, NULL);
-    dkim_dns_set_query_service(library_handle(), NULL);
-}
-
-bool library_passed(const struct library_signature *s)
-{
-    return s->handed && (dkim_sig_getflags(s->info) & DKIM_SIGFLAG_PASSED) && dkim_sig_getbh(s->info) == DKIM_SIGBH_MATCH &&
-           dkim_sig_geterror(s->info) == DKIM_SIGERROR_OK;
 }
 
 bool library_hashes(const struct library_signature *s, uint8_t header[32], uint8_t body[32])

@@ -1,6 +1,6 @@
 /*
- * dkim_library.h - libopendkim behind a small face: it is given fields and keys that are known to be well formed, hashes, and
- * verifies. For dkim_verify.c only; dkim_library.c says what it is not trusted with.
+ * dkim_library.h - libopendkim behind a small face: it is given signatures and fields that are known to be well formed, and
+ * selects, canonicalises and hashes. For dkim_verify.c only; dkim_library.c says what it is not trusted with.
  */
 #ifndef POSTERN_CHECKS_DKIM_LIBRARY_H
 #define POSTERN_CHECKS_DKIM_LIBRARY_H
@@ -11,9 +11,7 @@ enum { LIBRARY_SIGNATURES_MAX = 64 };
 
 struct library_signature {
     const struct signature *s;
-    const struct public_key *key; /* handed over when it is asked for; NULL: only hash */
-    bool handed;                  /* it was */
-    void *info;                   /* libopendkim's */
+    void *info; /* libopendkim's */
 };
 struct library {
     void *handle;
@@ -23,17 +21,14 @@ struct library {
     uint64_t octets;              /* of the body */
 };
 
-/* Would libopendkim judge this signature over these fields as the RFCs want it? */
+/* Would libopendkim hash this signature's fields and body as the RFCs want it? */
 bool library_fit(const struct field_list *fields, const struct signature *s, const int32_t *selected);
 /* Gives it the fields marked in `wanted` and the signatures in l (which are fields too). False: it will not have them; l is
  * empty again. */
 bool library_begin(struct library *l, const struct field_list *fields, const bool *wanted);
 void library_body(struct library *l, struct str octets);
-/* The body has ended; keys are set. Each signature is judged. */
-void library_end(struct library *l);
-/* The verdict of the key that was handed over. */
-bool library_passed(const struct library_signature *s);
-/* Hashes of the header and of the body. False: it has none. */
+void library_end(struct library *l); /* the body has ended */
+/* After the end: hashes of the header and of the body. False: it has none. */
 bool library_hashes(const struct library_signature *s, uint8_t header[32], uint8_t body[32]);
 void library_clear(struct library *l);
 

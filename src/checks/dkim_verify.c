@@ -6,8 +6,8 @@
  *                                          +-------------- dkim_verifier_finish() ------------+--> verdicts
  *
  * Most signatures go to libopendkim (dkim_library.c). Those that it would judge wrongly, or whose selection would cost it too
- * much, are hashed here with the canonicalisations that ARC uses. Where it found no match its hashes are tried with the
- * further keys of the name. The signatures, fields and hashes are the verifier's; results are in the arena of whoever asks.
+ * much, are hashed here with the canonicalisations that ARC uses. Either way the hashes are then tried with each key of the name.
+ * The signatures, fields and hashes are the verifier's; results are in the arena of whoever asks.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -301,20 +301,16 @@ static void read_keys(struct dkim_verifier *v, struct candidate *c)
     c->r.key_bits = c->keys.bits;
     if (verdict != DKIM_NONE)
         settle(c, verdict, reason);
-    else if (c->library)
-        c->library->key = &c->keys.keys[0];
 }
 
-/* The key that the signature verifies with; NULL: none does, *why says it. */
-static const struct public_key *find_key(const struct candidate *c, const char **why)
+/* The record whose key the signature verifies with; NULL: none does, *why says it. */
+static const struct key_record *find_key(const struct candidate *c, const char **why)
 {
     uint8_t header[32], body[32];
 
     *why = "l= is more than the body has";
     if (c->s.limited && c->body->total < c->s.limit)
         return NULL;
-    if (c->library && library_passed(c->library))
-        return &c->keys.keys[0];
     if (!c->library) {
         memcpy(header, c->header_hash, sizeof header);
         memcpy(body, c->body->digest, sizeof body);
@@ -326,29 +322,27 @@ static const struct public_key *find_key(const struct candidate *c, const char *
     if (memcmp(body, c->s.body_hash, sizeof body) != 0)
         return NULL;
     *why = "the signature does not match";
-    for (size_t i = 0; i < c->keys.count; i++)
-        if (key_verifies(&c->keys.keys[i], c->s.algorithm, header, c->s.signature))
-            return &c->keys.keys[i];
-    return NULL;
+    return keys_verify(&c->keys, header, c->s.signature);
 }
 
 static void judge(struct dkim_verifier *v, struct candidate *c)
 {
     const char *why;
-    const struct public_key *key = find_key(c, &why);
-    const struct public_key *used = key ? key : &c->keys.keys[0];
+    const struct key_record *verifies = find_key(c, &why);
+    const struct key_record *used = verifies ? verifies : &c->keys.records[0];
+    bool passes = verifies != NULL;
 
-    c->r.key_bits = used->bits;
+    c->r.key_bits = public_key_bits(used->key);
     c->r.testing = used->testing;
     if (c->r.testing) { /* RFC 6376 3.6.1: no different from unsigned mail, whatever it says */
-        settle(c, DKIM_NONE, arena_printf(&v->arena, "testing key: would be %s", key ? "pass" : "fail"));
+        settle(c, DKIM_NONE, arena_printf(&v->arena, "testing key: would be %s", passes ? "pass" : "fail"));
         return;
     }
-    settle(c, key ? DKIM_PASS : DKIM_FAIL, key ? STR_NONE : str_of(why));
-    c->r.tail = key && c->s.limited && c->body->total > c->s.limit;
+    settle(c, passes ? DKIM_PASS : DKIM_FAIL, passes ? STR_NONE : str_of(why));
+    c->r.tail = passes && c->s.limited && c->body->total > c->s.limit;
     if (c->r.tail)
         c->r.reason = STR("l= leaves the end of the body unsigned");
-    else if (key && c->extra)
+    else if (passes && c->extra)
         c->r.reason = arena_printf(&v->arena, "more %s fields than are signed", c->extra);
 }
 

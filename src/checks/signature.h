@@ -1,6 +1,6 @@
 /*
- * signature.h - what DKIM and ARC share: tag lists, signature fields, key records, canonicalisation, and the verifying of one
- * hash.
+ * signature.h - what DKIM and ARC share: tag lists, signature fields, key records, canonicalisation. (The key itself, and the
+ * verifying of one hash with it, is public_key.h.)
  *
  * A signature field is DKIM-Signature (RFC 6376 3.5), ARC-Message-Signature (the same with an instance, RFC 8617 4.1.2) or
  * ARC-Seal (4.1.3: no body, no h=). Reading one judges it as far as it can be judged without its key; slices point into the
@@ -11,6 +11,7 @@
 
 #include <openssl/evp.h>
 
+#include "public_key.h"
 #include "postern/checks/dkim.h"
 
 /* --- tag lists (RFC 6376 3.2) --- */
@@ -34,7 +35,6 @@ bool tag_base64(struct str value, struct buf *out);
 /* --- signature fields --- */
 
 enum signature_kind { SIGNATURE_DKIM, SIGNATURE_MESSAGE, SIGNATURE_SEAL };
-enum algorithm { ALGORITHM_RSA_SHA256, ALGORITHM_ED25519_SHA256 };
 
 struct signature {
     struct str field;            /* as given: name, colon, value */
@@ -68,24 +68,22 @@ struct str signature_key_name(const struct signature *s, struct arena *arena);
 
 /* --- keys (RFC 6376 3.6.1, RFC 8463) --- */
 
-struct public_key {
-    EVP_PKEY *key;
-    unsigned bits;
-    bool testing;    /* t=y */
-    bool own_domain; /* t=s */
-    struct str der;  /* SubjectPublicKeyInfo, or the 32 octets of Ed25519; in the arena */
+struct key_record {
+    struct public_key *key; /* released by keys_clear */
+    bool testing;           /* t=y */
 };
 struct key_set {
-    struct public_key keys[DKIM_KEYS_MAX];
+    struct key_record records[DKIM_KEYS_MAX];
     size_t count;
-    unsigned bits;   /* of the key looked at last, be it usable or not */
+    unsigned bits;          /* of the key looked at last, be it usable or not */
 };
 /* The keys of an answer that this signature may be verified with. DKIM_NONE: at least one; else the verdict and why there is
  * none. */
 enum dkim_verdict keys_read(const struct dns_answer *a, const struct signature *s, struct arena *arena, struct key_set *out,
                             struct str *reason);
 void keys_clear(struct key_set *set);
-bool key_verifies(const struct public_key *key, enum algorithm algorithm, const uint8_t digest[32], struct str signature);
+/* The record whose key this signature of this hash verifies with; NULL: none. */
+const struct key_record *keys_verify(const struct key_set *set, const uint8_t digest[32], struct str signature);
 
 /* --- canonicalisation (RFC 6376 3.4) --- */
 

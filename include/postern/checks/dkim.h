@@ -6,8 +6,8 @@
  *                                                            \ _finish()    once the body has ended
  *
  * Fields are held until the header ends. Then the signatures are read and judged as far as they can be without keys, the work
- * that they ask for is counted, and libopendkim is given those fields that a signature names, no others; it hashes and
- * verifies. See dkim_verify.c for what is mended around it.
+ * that they ask for is counted, and libopendkim is given those fields that a signature names, no others; it selects,
+ * canonicalises and hashes. See dkim_verify.c for what is mended around it, public_key.h for the verifying.
  *
  * Words of RFC 8601 for the verdicts, as they are used here:
  *   pass       the signature verifies, its algorithm, key and time are acceptable

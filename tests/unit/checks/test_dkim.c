@@ -350,6 +350,32 @@ Test(dkim, key_sizes)
     }
 }
 
+/* A key that is changed, withdrawn and published again: what DNS says now is what counts, whatever was decoded before. */
+Test(dkim, changed_keys)
+{
+    struct keys k, other;
+    keys_make(&k);
+    keys_make(&other);
+    struct buf message = {0};
+    sign(&k, &message, &(struct sign_as){.domain = "example.com", .selector = "sel"}, STR("From: a@example.com\r\n"), STR("x\r\n"));
+    const struct {
+        struct str record;
+        enum dkim_verdict verdict;
+    } days[] = {{buf_view(&k.rsa_record), DKIM_PASS},
+                {buf_view(&other.rsa_record), DKIM_FAIL},
+                {buf_view(&k.rsa_record), DKIM_PASS},
+                {STR("v=DKIM1; p="), DKIM_PERMERROR},
+                {buf_view(&k.rsa_record), DKIM_PASS}};
+    for (size_t i = 0; i < COUNT(days); i++) {
+        publish(&k, "sel._domainkey.example.com", days[i].record);
+        struct dkim_result r = verify(&k, buf_view(&message), 100, 8);
+        cr_expect_eq(r.verdict, days[i].verdict, "%zu: %s", i, text_of(&k, &r, 0));
+    }
+    buf_free(&message);
+    keys_free(&k);
+    keys_free(&other);
+}
+
 /* Both algorithms under one name, with a key of each kind there. */
 Test(dkim, two_algorithms_one_selector)
 {
