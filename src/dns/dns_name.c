@@ -48,7 +48,7 @@ bool dns_name_normal(struct str name, char out[254])
     for (size_t i = 0; i < name.n; i++) {
         unsigned char c = (unsigned char)name.p[i];
         /* A backslash would be an escape to some and a byte to others. */
-        if (c <= ' ' || c >= 0x7f || c == '\\') {
+        if (c < ' ' || c >= 0x7f || c == '\\') {
             return false;
         }
         if (c == '.' && label == 0) {
@@ -62,6 +62,35 @@ bool dns_name_normal(struct str name, char out[254])
     }
     out[name.n] = 0;
     return label > 0;
+}
+
+/* A byte that wire_name_text() wrote as \DDD, if it may stand in a question: a dot would part the label. */
+static bool escape_read(struct str digits, char *out)
+{
+    uint64_t byte;
+    if (digits.n != 3 || !str_to_u64(digits, 255, &byte) || byte < ' ' || byte >= 0x7f || byte == '.' || byte == '\\') {
+        return false;
+    }
+    *out = (char)byte;
+    return true;
+}
+
+bool dns_name_of_record(struct str name, char out[254])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
+        if (c == '\\' && !escape_read(str_sub(name, i + 1, i + 4), &c)) {
+            return false;
+        }
+        i += name.p[i] == '\\' ? 3 : 0;
+        if (n == DNS_NAME_TEXT) {
+            return false;
+        }
+        out[n++] = c;
+    }
+    out[n] = 0;
+    return dns_name_normal((struct str){out, n}, out);
 }
 
 void wire_name_from(struct str normal, struct wire_name *out)

@@ -52,6 +52,8 @@ void dns_answer_unref(struct dns_answer **a);
 
 /* Lower-cases, drops one trailing dot, checks labels: false when it cannot be asked. out holds up to 254 bytes with NUL. */
 bool dns_name_normal(struct str name, char out[254]);
+/* The name that a record holds as it is asked for: its \DDD undone. False: it holds bytes that cannot be asked for. */
+bool dns_name_of_record(struct str name, char out[254]);
 /* Builds an answer message (simulation, tests): rcode, records of one type given as text ("192.0.2.1", "10 mx.example",
  * "\"text\""). */
 struct dns_build { struct buf out; unsigned answers; };
