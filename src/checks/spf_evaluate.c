@@ -130,6 +130,17 @@ static bool is_address_of(const struct dns_answer *a, const struct addr *client,
     return false;
 }
 
+/* The name that a record of the answer holds, as it is asked for. False: DNS cannot be asked for it (RFC 7505: the null MX, among others). */
+static bool record_name(struct evaluation *e, const struct dns_record *record, struct str *name)
+{
+    char text[254];
+
+    if (!dns_name_of_record(record->name, text))
+        return false;
+    *name = arena_str(&e->work, str_of(text));
+    return true;
+}
+
 /* --- the client's validated names: ptr and %{p} (5.5) --- */
 
 struct names { /* of the client, those of the first ten that were looked at */
@@ -156,8 +167,8 @@ static void validate(struct evaluation *e, const struct dns_answer *ptr, struct 
 {
     *out = (struct names){0};
     for (size_t i = 0; ptr->status == DNS_OK && i < ptr->count && i < SPF_NAMES_MAX; i++) {
-        struct str name = ptr->records[i].name;
-        if (!spf_target_name(&name) || (domain.n && !is_at_or_below(name, domain)))
+        struct str name;
+        if (!record_name(e, &ptr->records[i], &name) || (domain.n && !is_at_or_below(name, domain)))
             continue;
         const struct dns_answer *a = ask(e, name, address_type(e));
         if (!a)
@@ -203,7 +214,7 @@ static struct spf_macros macros(struct evaluation *e, struct str domain)
                                .client = in->client, .time = in->time, .validated = validated_name, .context = e};
 }
 
-enum target { TARGET_NAME, TARGET_MISSING, TARGET_BAD };
+enum target { TARGET_NAME, TARGET_MISSING, TARGET_BAD, TARGET_FOREIGN /* bytes beyond ASCII, of the sender's local part */ };
 
 /* <target-name> (4.8): the expanded domain-spec, or the domain of the record. In the work arena. */
 static enum target target(struct evaluation *e, struct str spec, struct str domain, struct str *name)
@@ -219,6 +230,9 @@ static enum target target(struct evaluation *e, struct str spec, struct str doma
         if (!known)
             return TARGET_MISSING;
     }
+    for (size_t i = 0; i < name->n; i++)
+        if (name->p[i] & 0x80)
+            return TARGET_FOREIGN;
     return spf_target_name(name) ? TARGET_NAME : TARGET_BAD;
 }
 
@@ -252,10 +266,10 @@ static void better(uint32_t *best, uint32_t preference)
 
 static void look_at_host(struct evaluation *e, const struct question *q, const struct dns_record *mx, struct hosts *h)
 {
-    struct str name = mx->name;
+    struct str name;
 
-    if (!spf_target_name(&name))
-        return; /* RFC 7505: the null MX, among others */
+    if (!record_name(e, mx, &name))
+        return;
     const struct dns_answer *a = ask(e, name, address_type(e));
     if (!a) {
         better(&h->unknown, mx->preference);
@@ -335,7 +349,8 @@ static enum spf_reply put_question(void *context, unsigned id)
         return SPF_STOP;
     switch (target(e, q->spec, q->domain, &name)) {
     case TARGET_MISSING: return missing(e);
-    case TARGET_BAD: return SPF_NO;
+    case TARGET_BAD:
+    case TARGET_FOREIGN: return SPF_NO;
     case TARGET_NAME: break;
     }
     if (q->kind == SPF_KIND_MX)
@@ -414,7 +429,7 @@ static bool select_record(const struct dns_answer *a, struct str *text, size_t *
     return *count == 1;
 }
 
-enum opened { OPENED, OPENED_MISSING, OPENED_NONE, OPENED_STOPPED };
+enum opened { OPENED, OPENED_MISSING, OPENED_NONE, OPENED_NO_MATCH, OPENED_STOPPED };
 
 /* Fetches, reads and rewrites the record of domain (4.4 to 4.6). */
 static enum opened open_record(struct evaluation *e, const struct question *q, struct str domain, char text[SPF_CANONICAL_MAX])
@@ -452,11 +467,26 @@ static enum opened open_record(struct evaluation *e, const struct question *q, s
     return OPENED;
 }
 
+static enum opened open_target(struct evaluation *e, const struct question *q, char text[SPF_CANONICAL_MAX])
+{
+    struct str name;
+
+    switch (target(e, q->spec, q->domain, &name)) {
+    case TARGET_MISSING:
+        missing(e);
+        return OPENED_MISSING;
+    case TARGET_FOREIGN: /* RFC 8616 4: such a term matches nothing; where a redirect leads there is nothing */
+        return q->kind == SPF_KIND_INCLUDE ? OPENED_NO_MATCH : OPENED_NONE;
+    case TARGET_BAD: return OPENED_NONE;
+    case TARGET_NAME: break;
+    }
+    return open_record(e, q, name, text);
+}
+
 /* The record behind an include or redirect (5.2, 6.1). */
 static bool put_record(void *context, unsigned id, char text[SPF_CANONICAL_MAX])
 {
     struct evaluation *e = context;
-    struct str name;
 
     if (id == 0) {
         memcpy(text, e->first, SPF_CANONICAL_MAX);
@@ -470,16 +500,14 @@ static bool put_record(void *context, unsigned id, char text[SPF_CANONICAL_MAX])
     q.top = q.top && q.kind == SPF_KIND_REDIRECT;
     if (!count_lookup(e, &q))
         return false;
-    enum target found = target(e, q.spec, q.domain, &name);
-    enum opened opened = found == TARGET_MISSING ? OPENED_MISSING : found == TARGET_BAD ? OPENED_NONE : open_record(e, &q, name, text);
-    e->missing += found == TARGET_MISSING;
-    switch (opened) {
+    switch (open_target(e, &q, text)) {
     case OPENED: return true;
     case OPENED_STOPPED: return false;
     case OPENED_NONE:
         stop(e, SPF_PERMERROR, "no SPF record there", q.written);
         return false;
-    case OPENED_MISSING: break;
+    case OPENED_MISSING:
+    case OPENED_NO_MATCH: break;
     }
     struct question neutral = {.kind = ANSWER_DEFAULT};
     if (e->question_count == QUESTIONS_MAX)
@@ -500,7 +528,8 @@ static bool explain(struct evaluation *e)
         return true;
     switch (target(e, e->exp, e->exp_domain, &name)) {
     case TARGET_MISSING: return false;
-    case TARGET_BAD: return true;
+    case TARGET_BAD:
+    case TARGET_FOREIGN: return true;
     case TARGET_NAME: break;
     }
     const struct dns_answer *a = ask(e, name, DNS_TXT);
@@ -517,6 +546,7 @@ static bool evaluate(struct evaluation *e)
     case OPENED_MISSING:
         return false;
     case OPENED_NONE:
+    case OPENED_NO_MATCH:
         e->result.verdict = SPF_NONE;
         return true;
     case OPENED_STOPPED:

@@ -54,7 +54,7 @@ static inline struct str zone_unescape(struct arena *arena, struct str s)
 
 static inline void zone_add(struct zone *z, struct str name, unsigned type, struct str value)
 {
-    struct zone_record r = {.name = arena_str(&z->arena, name), .type = type, .value = zone_unescape(&z->arena, value)};
+    struct zone_record r = {.name = zone_unescape(&z->arena, name), .type = type, .value = zone_unescape(&z->arena, value)};
 
     if (str_eq(value, STR("!timeout")))
         r.status = DNS_TIMEOUT;
@@ -81,6 +81,21 @@ static inline void zone_clear(struct zone *z)
     z->count = 0;
 }
 
+/* A host name as dns_answer_parse() gives it. */
+static inline struct str zone_host(struct arena *arena, struct str s)
+{
+    struct buf text = {0};
+
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] == '.' || s.p[i] == '-' || s.p[i] == '_' || (ascii_lower(s.p[i]) >= 'a' && ascii_lower(s.p[i]) <= 'z') || (s.p[i] >= '0' && s.p[i] <= '9'))
+            buf_char(&text, ascii_lower(s.p[i]));
+        else
+            buf_printf(&text, "\\%03u", (unsigned char)s.p[i]);
+    struct str copy = arena_str(arena, buf_view(&text));
+    buf_free(&text);
+    return copy;
+}
+
 static inline void zone_value(struct arena *arena, const struct zone_record *r, struct dns_record *out)
 {
     struct str rest = r->value, preference;
@@ -96,10 +111,10 @@ static inline void zone_value(struct arena *arena, const struct zone_record *r, 
         if (str_split(&rest, ' ', &preference))
             str_to_u64(preference, 65535, &number);
         out->preference = (uint16_t)number;
-        out->name = str_eq(rest, STR(".")) ? STR("") : arena_lower(arena, rest);
+        out->name = str_eq(rest, STR(".")) ? STR("") : zone_host(arena, rest);
         break;
     case DNS_TXT: out->text = r->value; break;
-    default: out->name = arena_lower(arena, r->value); break;
+    default: out->name = zone_host(arena, r->value); break;
     }
 }
 
