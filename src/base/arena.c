@@ -2,11 +2,12 @@
  * arena.c - a list of blocks, filled from the newest.
  *
  * The first block is small (an idle session costs little), each next one twice as large up to BLOCK_MAX. What does not fit a
- * block of the next size gets one of its own; such a block goes behind the newest when the newest still has more room. Under
- * AddressSanitizer the bytes that were not handed out are poisoned, with a gap between two allocations.
+ * block of the next size gets one of its own; such a block goes behind the newest when the newest still has more room. Lent memory is
+ * filled like a first block, but not on the list. Under AddressSanitizer the bytes that were not handed out are poisoned, with a gap between two allocations.
  */
 #include "postern/base/arena.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,9 +47,10 @@ static char *take_new_block(struct arena *a, size_t need)
     size_t n = !a->blocks ? BLOCK_FIRST : a->blocks->n >= BLOCK_MAX / 2 ? BLOCK_MAX : a->blocks->n * 2;
     struct arena_block *block = block_new(need > n ? need : n);
     char *at = (char *)block->data;
-    if (a->blocks && block->n - need < a->left) {
-        block->older = a->blocks->older;
-        a->blocks->older = block;
+    if (block->n - need < a->left) {
+        struct arena_block **behind = a->blocks ? &a->blocks->older : &a->blocks;
+        block->older = *behind;
+        *behind = block;
         return at;
     }
     block->older = a->blocks;
@@ -56,6 +58,14 @@ static char *take_new_block(struct arena *a, size_t need)
     a->next = at + need;
     a->left = block->n - need;
     return at;
+}
+
+void arena_lend(struct arena *a, void *memory, size_t n)
+{
+    assert(!a->blocks && !a->next && (uintptr_t)memory % ALIGN == 0);
+    a->next = memory;
+    a->left = n;
+    HIDE(memory, n);
 }
 
 void *arena_alloc(struct arena *a, size_t n)

@@ -85,9 +85,14 @@ enum check_id check_of_fact(const struct policy *p, int fact, uint16_t *instance
         *instance = (uint16_t)i;
         if (d->kind == DECLARE_DNSBL || d->kind == DECLARE_DNSWL)
             return CHECK_DNSBL;
-        return d->kind == DECLARE_MARK ? CHECK_MARKED : CHECK_COUNT;
+        return d->kind == DECLARE_MARK ? CHECK_MARKED : d->kind == DECLARE_RATE ? CHECK_RATE : CHECK_COUNT;
     }
     return CHECK_COUNT;
+}
+
+struct scope *check_home(struct scope *s, enum check_id check)
+{
+    return checks[check].stage == STAGE_EACH ? s : scope_of(s, checks[check].stage);
 }
 
 struct fact_bits check_facts(const struct policy *p, enum check_id check, uint16_t instance)
@@ -123,7 +128,7 @@ struct check_run *check_start(struct scope *s, enum check_id check, uint16_t ins
         if (s->runs[i].check == check && s->runs[i].instance == instance)
             return &s->runs[i];
     if (s->run_count == s->run_cap) {
-        size_t cap = s->run_cap ? s->run_cap * 2 : 4;
+        uint16_t cap = s->run_cap ? (uint16_t)(s->run_cap * 2) : 4;
         struct check_run *more = arena_alloc(&s->arena, cap * sizeof *more);
         if (s->run_count)
             memcpy(more, s->runs, s->run_count * sizeof *more);
@@ -182,7 +187,7 @@ static bool fact_out_of_time(struct facts *facts, int id)
 
 enum check_result check_step(struct scope *s, struct check_run *run)
 {
-    assert(checks[run->check].stage == s->stage);
+    assert(check_home(s, (enum check_id)run->check) == s);
     if (run->done)
         return CHECK_DONE;
     run->done = all_facts(s, run, fact_is_there);

@@ -6,7 +6,9 @@
  */
 #include <assert.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "content_taps.h"
 #include "internal.h"
@@ -22,11 +24,22 @@ static struct path path_copy(struct arena *arena, const struct path *p)
     return copy;
 }
 
+/* Of each stage: the octets of its part of a subject, and the room behind its scope: what a client that has said EHLO and waits needs for those
+ * that it holds, most of what a message needs for the others. */
+#define UP_TO(member) (offsetof(struct subject, member) + sizeof ((struct subject *)0)->member)
+static const struct { uint16_t subject, room; } sizes[STAGE_COUNT] = {
+    [STAGE_CONNECT] = {UP_TO(listener), 288},
+    [STAGE_HELO] = {UP_TO(helo), 96},
+    [STAGE_MAIL] = {UP_TO(sender), 640},
+    [STAGE_RCPT] = {UP_TO(recipient), 640},
+    [STAGE_DATA] = {UP_TO(content), 368},
+};
+
 static struct subject *subject_copy(struct arena *arena, enum stage stage, const struct subject *subject)
 {
-    struct subject *copy = arena_alloc(arena, sizeof *copy);
+    struct subject *copy = arena_alloc(arena, sizes[stage].subject);
 
-    *copy = *subject;
+    memcpy(copy, subject, sizes[stage].subject);
     switch (stage) {
     case STAGE_CONNECT: copy->listener = arena_str(arena, subject->listener); break;
     case STAGE_HELO: copy->helo = arena_str(arena, subject->helo); break;
@@ -41,11 +54,12 @@ static struct subject *subject_copy(struct arena *arena, enum stage stage, const
 struct scope *scope_new(const struct evidence_world *world, struct policy *policy, enum stage stage, struct scope *parent,
                         const struct subject *subject, struct task *owner, unsigned *dns_budget, uint64_t start_ms)
 {
-    struct scope *s = xcalloc(1, sizeof *s);
+    struct scope *s = xmalloc(sizeof *s + sizes[stage].room);
 
     assert(parent ? parent->policy == policy && parent->stage < stage : stage == STAGE_CONNECT);
-    *s = (struct scope){.references = 1, .stage = stage, .parent = parent ? scope_ref(parent) : NULL, .world = world,
+    *s = (struct scope){.references = 1, .stage = (uint8_t)stage, .parent = parent ? scope_ref(parent) : NULL, .world = world,
                         .policy = policy_ref(policy), .owner = owner, .dns_budget = dns_budget};
+    arena_lend(&s->arena, s->room, sizes[stage].room);
     if (!parent)
         s->budget = dns_budget ? *dns_budget : UINT_MAX;
     facts_init(&s->facts, policy_schema(policy), stage, parent ? &parent->facts : NULL, &s->arena, loop_now_pointer(world->loop), start_ms);

@@ -47,10 +47,11 @@ enum step content_chunk(struct session *s)
             content_begin(s);
             s->t->content->header_end = 2; /* an empty line at once is an empty header */
         }
-        s->t->content->chunked = true;
-        s->t->content->binary = s->t->extensions >> EXT_BINARYMIME & 1;
-        s->chunk_left = s->chunk_size = octets;
-        s->chunk_last = last;
+        struct message *c = s->t->content;
+        c->chunked = true;
+        c->binary = s->t->extensions >> EXT_BINARYMIME & 1;
+        c->chunk_left = c->chunk_size = octets;
+        c->chunk_last = last;
         s->phase = PHASE_CHUNK;
         return STEP_DONE;
     }
@@ -117,9 +118,9 @@ static enum step chunk_end_of(struct session *s)
 {
     struct message *c = s->t->content;
     s->phase = PHASE_COMMAND;
-    if (!s->chunk_last) {
+    if (!c->chunk_last) {
         struct arena scratch = {0};
-        speak_id(s, REPLY_CHUNK_TAKEN, arena_printf(&scratch, "%llu", (unsigned long long)s->chunk_size));
+        speak_id(s, REPLY_CHUNK_TAKEN, arena_printf(&scratch, "%llu", (unsigned long long)c->chunk_size));
         arena_clear(&scratch);
         return STEP_DONE;
     }
@@ -133,15 +134,16 @@ static enum step chunk_end_of(struct session *s)
 
 enum step content_chunk_run(struct session *s)
 {
-    if (s->chunk_left == 0)
+    struct message *c = s->t->content;
+    if (c->chunk_left == 0)
         return chunk_end_of(s);
     enum step filled = session_fill(s);
     if (filled != STEP_DONE)
         return filled;
     struct str in = session_input(s);
-    struct str octets = str_sub(in, 0, in.n < s->chunk_left ? in.n : (size_t)s->chunk_left);
+    struct str octets = str_sub(in, 0, in.n < c->chunk_left ? in.n : (size_t)c->chunk_left);
     take_octets(s, octets);
-    s->chunk_left -= octets.n;
+    c->chunk_left -= octets.n;
     session_input_left(s, str_sub(in, octets.n, in.n));
     s->idle_since = session_now(s);
     return STEP_DONE;

@@ -14,6 +14,11 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+uint64_t patience_greeting(const struct session *s)
+{
+    return s->start_ms + s->proxy->parts.settings->greet_delay;
+}
+
 /* All of a message must have come by then, the time between its chunks included. */
 static uint64_t message_deadline(const struct session *s)
 {
@@ -67,8 +72,8 @@ void patience_arm(struct session *s)
 {
     uint64_t now = session_now(s), at = patience_ends(s);
     at = earlier(at, relay_deadline(s));
-    if (s->phase == PHASE_GREET && s->greet_at > now)
-        at = earlier(at, s->greet_at);
+    if (s->phase == PHASE_GREET && patience_greeting(s) > now)
+        at = earlier(at, patience_greeting(s));
     if (s->hold_until > now)
         at = earlier(at, s->hold_until);
     if (s->t && s->t->next_spoken && s->t->next_spoken->hold_until > now)

@@ -53,7 +53,6 @@ void session_new(struct proxy *p, struct stream *client, const struct arrival *a
     s->dns_budget = (unsigned)p->parts.settings->dns_questions;
     s->start_ms = s->idle_since = session_now(s);
     s->start_wall_ms = loop_wall(session_loop(s));
-    s->greet_at = s->start_ms + p->parts.settings->greet_delay;
     make_id(s->id);
     s->next = p->sessions;
     s->link = &p->sessions;
@@ -215,7 +214,7 @@ static enum step greet(struct session *s)
         ready = listen_early(s);
     if (ready != STEP_DONE)
         return ready;
-    if (session_now(s) < s->greet_at)
+    if (session_now(s) < patience_greeting(s))
         return STEP_NOT_YET;
     struct reply refusal;
     bool refused;

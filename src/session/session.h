@@ -90,6 +90,8 @@ struct message { /* of one message, while it flows and until the verdict */
     bool binary;                   /* BODY=BINARYMIME: the spool holds octets, not wire form */
     bool at_line_start;            /* of what is unstuffed for BDAT */
     struct str authserv_id;        /* fields that claim it are removed */
+    uint64_t chunk_left, chunk_size; /* of the present chunk */
+    bool chunk_last;
     unsigned header_end;           /* binary: octets of the CRLFCRLF behind the header that have come; 4: all */
 };
 
@@ -142,6 +144,7 @@ struct transaction {
 
 struct upstream;
 
+/* Most sessions do nothing most of the time: what is not needed between two commands belongs elsewhere (in the transaction, the message). */
 struct session {
     struct task task;
     struct timer timer;
@@ -149,49 +152,45 @@ struct session {
     struct session *next, **link;  /* the proxy's list */
     struct stream *client;
     struct policy *policy;         /* reference */
-    struct addr_port peer, local;
     const struct listener_setting *listener;
-    struct reply *relayed;         /* the backend's reply to the present command; in command_arena */
-    bool command_sent;             /* it was asked */
-    bool tells_client;             /* some backend is told who the client is */
-    char id[12];
-    enum phase phase;
-    bool esmtp;                    /* EHLO, not HELO */
+    struct addr_port peer, local;
     uint32_t announced;            /* bits: what EHLO said; it holds until the next one, whatever the backends' probes find meanwhile */
-    bool greeting_refused;         /* 554: only QUIT is served (RFC 5321 3.1) */
-    bool refused_now;              /* a `now` rule has spoken: what follows is refused alike */
+    char id[12];
+    uint8_t phase;                 /* enum phase */
+    bool esmtp;                    /* EHLO, not HELO */
+    bool tls;                      /* the session is encrypted */
+    bool tls_first;                /* TLS from the first byte: the greeting comes after it */
+    bool tells_client;             /* some backend is told who the client is */
+    bool admitted;                 /* counted among the connections of its address */
+    bool exempt;                   /* a balancer's own health check: no check applies */
     bool snapshots;                /* somebody reads the facts that change by nature */
     bool early_talk, early_pipelining, http;
-    bool input_eof;
+    bool greeting_refused;         /* 554: only QUIT is served (RFC 5321 3.1) */
+    bool refused_now;              /* a `now` rule has spoken: what follows is refused alike */
+    bool hang_up;                  /* a rule said 421 or 521: close behind the reply */
     bool tarpitted;                /* counted in proxy->tarpitted */
     bool had_transaction;
     bool probe_waited;
     bool run_before;               /* this is not its first run */
+    bool awaits_evidence;          /* this run stopped for facts: the checks' deadlines count */
+    bool stirred;                  /* something moved in this run: look again */
+    bool command_begun;            /* the verb has done its first, unrepeatable part */
+    bool command_sent;             /* the backend was asked */
     unsigned messages, errors, junk, dns_budget;
     unsigned closing;              /* transactions of it that wait for late evidence */
+    uint32_t tarpit_used;          /* milliseconds */
     uint64_t start_ms, start_wall_ms;
     uint64_t idle_since;           /* the client owes us something since then */
-    uint64_t greet_at;             /* mono; end of greet-delay */
     uint64_t hold_until;           /* tarpit: the next reply waits till then */
-    uint64_t tarpit_used;
     uint64_t discard;              /* octets of a refused BDAT chunk still to come */
-    uint64_t chunk_left, chunk_size; /* of the present chunk */
-    bool chunk_last;
-    bool tls;                      /* the session is encrypted */
-    bool tls_first;                /* TLS from the first byte: the greeting comes after it */
-    bool admitted;                 /* counted among the connections of its address */
-    bool exempt;                   /* a balancer's own health check: no check applies */
     struct line_reader lines;
     struct str fresh;              /* read in this run and not yet used: in the proxy's scratch */
     struct buf input;              /* kept from earlier runs; without memory while idle */
     size_t input_at;
     struct arena command_arena;    /* of the command that is run */
     struct command *command;       /* NULL: none; in command_arena */
-    struct reply *command_error;   /* the line was no command: what to say when its turn comes */
-    bool command_begun;            /* the verb has done its first, unrepeatable part */
-    bool awaits_evidence;          /* this run stopped for facts: the checks' deadlines count */
-    bool stirred;                  /* something moved in this run: look again */
-    bool hang_up;                  /* a rule said 421 or 521: close behind the reply */
+    struct reply *command_error;   /* the line was no command: what to say when its turn comes; in command_arena */
+    struct reply *relayed;         /* the backend's reply to the present command; in command_arena */
     struct scope *connect, *helo;
     struct stage_verdict *connect_verdict, *helo_verdict; /* in the scopes' arenas; NULL: not decided */
     struct scope *sticky_helo;     /* a refused HELO survives a changed name: its scope; helo_verdict is then its verdict */
@@ -215,6 +214,7 @@ enum step session_fill(struct session *s);
 enum step command_step(struct session *s); /* PHASE_COMMAND: takes a line, or runs the verb of the one taken */
 
 /* --- patience.c --- */
+uint64_t patience_greeting(const struct session *s); /* mono: the end of greet-delay */
 void patience_arm(struct session *s); /* the run is over: when must the session look again by itself? */
 bool patience_out(struct session *s); /* somebody's time is over: the session has ended */
 

@@ -140,7 +140,7 @@ void tarpit_add(struct session *s, uint64_t ms, uint64_t *hold_until)
         s->proxy->tarpitted++;
     }
     count(COUNTER_TARPITTED);
-    s->tarpit_used += ms;
+    s->tarpit_used += (uint32_t)ms;
     uint64_t from = *hold_until > session_now(s) ? *hold_until : session_now(s);
     *hold_until = from + ms;
 }

@@ -17,6 +17,11 @@ struct arena {
     size_t used;                /* bytes handed out, for limits and tests */
 };
 
+/*
+ * {0} is made to hand out the n bytes at `memory` first (of the heap, aligned for any type). They are not the arena's to free, and nothing of it may be used
+ * once they are gone: for whoever has the arena as a member and allocates a little more behind itself, so that both cost one allocation.
+ */
+void arena_lend(struct arena *a, void *memory, size_t n);
 void *arena_alloc(struct arena *a, size_t n);  /* aligned for any type, not cleared */
 void *arena_zalloc(struct arena *a, size_t n); /* the same, cleared */
 struct str arena_str(struct arena *a, struct str s); /* a copy; also NUL-terminated behind its end */

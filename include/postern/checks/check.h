@@ -66,23 +66,24 @@ struct check_run { /* how far one check (of one instance) has come */
  */
 struct scope {
     unsigned references;
-    enum stage stage;
+    unsigned budget;            /* of the outermost scope: what was left when the session's was last seen; the views count on this one */
     struct scope *parent;
     const struct evidence_world *world;
     struct policy *policy;      /* whose declarations say which lists exist; reference */
-    struct arena arena;
+    struct arena arena;         /* fills the room behind the scope first */
     struct facts facts;
-    struct subject *subject;    /* of this stage; in the arena */
+    struct subject *subject;    /* of this stage, its part alone; in the arena */
     struct dns_view *dns;       /* made when first asked for */
     struct store_view *store;
     struct task *owner;         /* who is woken when an answer comes */
     unsigned *dns_budget;       /* of the session; NULL once scope_set_owner() has parted them */
-    unsigned budget;            /* of the outermost scope: what was left when the session's was last seen; the views count on this one */
     struct check_run *runs;     /* in the arena; only checks that were started */
-    size_t run_count, run_cap;
     struct content_state *content; /* stage data: content.h; in the arena */
     struct fact_bits needed;    /* facts that somebody asked for so far */
+    uint16_t run_count, run_cap;
+    uint8_t stage;              /* enum stage */
     bool touch;                 /* store operations may write (the applied policy of a live session) */
+    max_align_t room[];         /* lent to the arena */
 };
 
 struct scope *scope_new(const struct evidence_world *world, struct policy *policy, enum stage stage, struct scope *parent,
@@ -101,15 +102,17 @@ const struct store_result *scope_store(struct scope *s, const struct store_opera
 /* --- the table of checks --- */
 struct check {
     const char *name;
-    enum stage stage;
+    enum stage stage;           /* STAGE_EACH: in the scope of each stage that reads its facts */
     size_t deadline_setting;    /* offset in struct settings of its deadline (milliseconds); 0: none */
-    enum { CHECK_ONE, CHECK_EACH_LIST, CHECK_EACH_MARK } instances;
+    enum { CHECK_ONE, CHECK_EACH_LIST, CHECK_EACH_MARK, CHECK_EACH_RATE } instances;
     enum check_result (*run)(struct scope *s, const struct check_run *run);
     const char *help;
 };
 extern const struct check checks[CHECK_COUNT];
 /* Which check makes this fact: CHECK_COUNT when it is the session's or the policy's. *instance: index of the declaration for declared facts. */
 enum check_id check_of_fact(const struct policy *p, int fact, uint16_t *instance);
+/* The scope in which this check runs for one who decides in s: s itself or a parent; NULL: there is none. */
+struct scope *check_home(struct scope *s, enum check_id check);
 /* The facts that a run makes (built-in and declared). */
 struct fact_bits check_facts(const struct policy *p, enum check_id check, uint16_t instance);
 
@@ -130,6 +133,10 @@ enum check_result check_step(struct scope *s, struct check_run *run);
 /* What a fact's key is made of, for the session's records: the store key of marks and of greylist entries (kept here, next to the checks that read them). */
 struct str mark_key(struct arena *arena, struct str name, const struct addr *client); /* IPv6 by /64 */
 struct str history_key(struct arena *arena, const struct addr *client); /* likewise */
+
+/* Whom a rate is about, as its store key, seen from s. A value of the fact it is counted by that is absent or empty is nobody. */
+enum rate_who { RATE_SOMEBODY, RATE_NOBODY, RATE_WHO_NOT_YET, RATE_WHO_ERROR };
+enum rate_who rate_key(struct scope *s, const struct declaration *rate, struct arena *arena, struct str *key);
 
 /* --- greylist_key.c: keys of the greylist; all in lower case, hashed where longer than STORE_KEY_MAX --- */
 enum { GREYLIST_RULINGS_MAX = 48 };

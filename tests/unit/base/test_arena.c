@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 Test(arena, empty_holds_nothing)
@@ -77,4 +78,29 @@ Test(arena, copies_end_in_nul)
     cr_assert_eq(line.p[4], '\0');
     cr_assert_eq(arena_printf(&a, "%5000d", 1).n, 5000);
     arena_clear(&a);
+}
+
+Test(arena, lent_memory_is_filled_first_and_never_freed)
+{
+    enum { LENT = 256 };
+    struct arena a = {0};
+    char *lent = xmalloc(LENT);
+    arena_lend(&a, lent, LENT);
+    char *first = arena_alloc(&a, 16), *large = arena_alloc(&a, 4000), *second = arena_alloc(&a, 16), *after = arena_alloc(&a, 300);
+    cr_assert_eq((void *)first, (void *)lent);
+    cr_assert(second > first && second + 16 <= lent + LENT, "a large piece does not end the filling of what was lent");
+    cr_assert(large < lent || large >= lent + LENT);
+    cr_assert(after < lent || after >= lent + LENT);
+    memset(first, 1, 16);
+    memset(large, 2, 4000);
+    memset(second, 3, 16);
+    memset(after, 4, 300);
+    cr_assert(first[15] == 1 && second[0] == 3 && large[3999] == 2);
+    cr_assert_eq(a.used, 16 + 4000 + 16 + 300);
+    arena_clear(&a);
+    cr_assert_null(a.next);
+    first = arena_alloc(&a, 16);
+    cr_assert(first < lent || first >= lent + LENT, "it was lent once");
+    arena_clear(&a);
+    free(lent);
 }
