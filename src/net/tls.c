@@ -250,9 +250,11 @@ static const struct stream_ops tls_ops = {tls_read, tls_writev, tls_close, tls_d
 
 /* --- the start --- */
 
+/* By way of the BIO: data of an application's own would cost each connection a list of it. */
 struct tls_stream *tls_of(SSL *ssl)
 {
-    return SSL_get_app_data(ssl);
+    struct tls_bio *bio = BIO_get_data(SSL_get_rbio(ssl));
+    return (struct tls_stream *)(void *)((char *)bio - offsetof(struct tls_stream, bio));
 }
 
 /* Whom we ask for, and whom we believe. False: nobody that can be verified. */
@@ -287,7 +289,6 @@ void stream_start_tls(struct stream **s, struct tls_context *c, struct str serve
         abort(); /* out of memory */
     }
     SSL_set_bio(x->ssl, bio, bio);
-    SSL_set_app_data(x->ssl, x);
     if (c->server) {
         SSL_set_accept_state(x->ssl);
     } else {

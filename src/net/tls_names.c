@@ -265,7 +265,8 @@ static bool make_ssl(struct tls_context *c, struct host *h, const struct tls_ser
             continue;
         }
         const struct certificate *x = &c->names->certificates[h->member[i]];
-        if (!SSL_CTX_use_cert_and_key(h->ssl, x->x509, x->key, x->chain, 0)) {
+        STACK_OF(X509) *chain = sk_X509_num(x->chain) > 0 ? x->chain : NULL; /* each connection copies it */
+        if (!SSL_CTX_use_cert_and_key(h->ssl, x->x509, x->key, chain, 0)) {
             return fail(error, options->certificates[h->member[i]].file, tls_reason());
         }
     }
