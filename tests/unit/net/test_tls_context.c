@@ -254,7 +254,8 @@ Test(tls_context, d_fingerprints)
     for (int of_key = 0; of_key < 2; of_key++) {
         for (int good = 0; good < 2; good++) {
             struct tls_fingerprint list[2] = {fingerprint_of(&pems[1], of_key), fingerprint_of(&pems[good ? 0 : 1], of_key)};
-            struct tls_client_options options = {TLS_VERIFY_FINGERPRINT, NULL, list, good ? 2 : 1};
+            struct tls_client_options options = {
+                .verify = TLS_VERIFY_FINGERPRINT, .fingerprints = list, .fingerprint_count = good ? 2 : 1};
             struct tls_context *cc = client_of(options);
             for (int again = 0; again < 2; again++) { /* resumed the second time: verified still */
                 connect_ends(cc, sc, "whatever.example");
@@ -436,7 +437,7 @@ Test(tls_context, i_files)
         cr_assert(tls_context_has_name(sc, STR("mx.example")));
         STACK_OF(X509) *sent = NULL;
         SSL_CTX_get0_chain_certs(sc->ssl, &sent);
-        cr_assert_eq(sk_X509_num(sent), i == 0 ? 1 : 0, "the chain is sent");
+        cr_assert_eq(sent ? sk_X509_num(sent) : 0, i == 0 ? 1 : 0, "the chain is sent");
         tls_context_free(&sc);
     }
     static const char *const missing = "/nonexistent/mx.pem";
@@ -452,7 +453,8 @@ Test(tls_context, i_files)
     cr_assert_null(tls_context_server(&(struct tls_server_options){.count = 0}, &error));
     cr_assert_str_eq(error, "TLS: no certificate is given");
     free(error);
-    cr_assert_null(tls_context_client(&(struct tls_client_options){TLS_VERIFY_NAME, "/nonexistent/ca", NULL, 0}, &error));
+    struct tls_client_options nowhere = {.verify = TLS_VERIFY_NAME, .ca_file = "/nonexistent/ca"};
+    cr_assert_null(tls_context_client(&nowhere, &error));
     cr_assert(str_starts(str_of(error), STR("/nonexistent/ca: ")), "%s", error);
     free(error);
     cr_assert_null(tls_context_client(&(struct tls_client_options){.verify = TLS_VERIFY_NAME, .ca_file = text}, &error));
