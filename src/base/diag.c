@@ -108,6 +108,25 @@ static struct window choose_window(struct str line, size_t at)
     return w;
 }
 
+/* A copy of the line without its secrets: what they are may be said on the lines before, which end in '\'. */
+static char *line_shown(const struct source *s, struct str line)
+{
+    const char *start = line.p;
+    while (start - s->text >= 2 && start[-1] == '\n') {
+        const char *end = start - 2 > s->text && start[-2] == '\r' ? start - 3 : start - 2;
+        if (*end != '\\')
+            break;
+        for (start = end; start > s->text && start[-1] != '\n'; start--)
+            ;
+    }
+    size_t before = (size_t)(line.p - start);
+    char *all = xstrndup(start, before + line.n);
+    secret_hide(all, before + line.n);
+    char *shown = xstrndup(all + before, line.n);
+    free(all);
+    return shown;
+}
+
 static void put_line_and_caret(struct buf *out, struct span where)
 {
     size_t at = where.at < where.source->n ? where.at : where.source->n, used;
@@ -115,6 +134,8 @@ static void put_line_and_caret(struct buf *out, struct span where)
     if (line.n == 0)
         return;
     at = (size_t)(where.source->text + at - line.p);
+    char *shown = line_shown(where.source, line);
+    line.p = shown;
     struct window w = choose_window(line, at);
     size_t end = where.n > w.to - at ? w.to : at + where.n; /* of the underlined part, on this line */
     struct buf caret = {0};
@@ -131,6 +152,7 @@ static void put_line_and_caret(struct buf *out, struct span where)
     buf_str(out, buf_view(&caret));
     buf_char(out, '\n');
     buf_free(&caret);
+    free(shown);
 }
 
 static const char *const SEVERITY[] = {"error", "warning", "advice"};
@@ -183,6 +205,7 @@ void diag_add(struct diags *d, enum severity severity, struct span where, const 
     buf_vprintf(&raw, format, args);
     va_end(args);
     char *message = buf_steal(&raw);
+    secret_hide_users(message, strlen(message));
     put_clean(&clean, message, false);
     free(message);
     *diag = (struct diag){.severity = severity, .message = buf_steal(&clean)};

@@ -7,7 +7,7 @@
  *     did you mean 'dnsbl.zen'?
  *
  * The source line is shown without its indentation; columns count characters. When all are kept, an error takes a milder one's place.
- * Used by configuration, policies, transcripts and cases alike. At most DIAG_MAX complaints are kept; the rest are counted.
+ * Keys and passwords are shown as ***. Used by configuration, policies, transcripts and cases alike. At most DIAG_MAX complaints are kept; the rest are counted.
  */
 #ifndef POSTERN_BASE_SOURCE_H
 #define POSTERN_BASE_SOURCE_H
@@ -61,6 +61,9 @@ void diag_add(struct diags *d, enum severity severity, struct span where, const 
     __attribute__((format(printf, 5, 6)));
 void diag_clear(struct diags *d);
 void diag_print(const struct diags *d, struct buf *out); /* all, then "N more errors" where some were not kept */
+/* Puts '*' in place of the keys and passwords of a line that a person wrote (lines joined by a backslash are one), of the users in URLs. */
+void secret_hide(char *line, size_t n);
+void secret_hide_users(char *text, size_t n);
 void span_position(struct span where, unsigned *line, unsigned *column);
 struct str span_text(struct span where);
 

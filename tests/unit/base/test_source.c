@@ -110,6 +110,56 @@ Test(diag, any_place_in_any_bytes_is_safe)
     }
 }
 
+/* The line that is shown for a complaint about the first byte of the last line. */
+static void check_shown(const char *text, const char *expected)
+{
+    const char *last = strrchr(text, '\n');
+    char *got = complaint("f", str_of(text), last ? (size_t)(last + 1 - text) : 0, 1, NULL, "m");
+    char *line = strchr(got, '\n') + 3;
+    *strchr(line, '\n') = 0;
+    cr_expect_str_eq(line, expected, "%s\nis shown as %s", text, line);
+    free(got);
+}
+
+Test(diag, secrets_are_not_shown)
+{
+    check_shown("dnsbl zen \"{key}.zen.example\" key \"s3cr3t\"", "dnsbl zen \"{key}.zen.example\" key \"******\"");
+    check_shown("dnsbl zen \"{key}.zen.example\" ipv4 key \"s3cr3t\" no-prob", "dnsbl zen \"{key}.zen.example\" ipv4 key \"******\" no-prob");
+    check_shown("dnsbl zen \"{key}.zen.example\" key s3cr3t ipv6", "dnsbl zen \"{key}.zen.example\" key ****** ipv6");
+    check_shown("dnsbl zen \"{key}.zen.example\" KEY=s3cr3t", "dnsbl zen \"{key}.zen.example\" KEY=******");
+    check_shown("dnsbl zen \"{key}.zen.example\" kee \"s3cr3t\"", "dnsbl zen \"{key}.zen.example\" kee \"******\"");
+    check_shown("dnswl zen key \"s3cr3t\" \"{key}.zen.example\"", "dnswl zen key \"******\" \"*****************\"");
+    check_shown("  dnsbl zen \"{key}.zen.example\" key \"s3c\\\"r3t", "  dnsbl zen \"{key}.zen.example\" key \"***\\****");
+    check_shown("dnsbk zen \"{key}.zen.example\" key \"s3cr3t\" # x", "dnsbk zen \"{key}.zen.example\" key \"******\" # x");
+    check_shown("bnsbl zen \"{key}.zen.example\" key \"s3cr3t\"", "bnsbl zen \"{key}.zen.example\" key \"******\"");
+    check_shown("dnsbl zen \"{key}.zen.example\" key \\\n  \"s3cr3t\" x", "  \"******\" x");
+    check_shown("dnsbl zen \\\r\n  \"{key}.zen.example\" key \\\r\n  \"s3cr3t\" x", "  \"******\" x");
+    check_shown("redis-password s3cr3t", "redis-password ******");
+    check_shown("redis-password = \"s3 cr3t\"", "redis-password * *** *****");
+    check_shown("redis redis://user:s3cr3t@redis.example:6379", "redis redis://***********@redis.example:6379");
+    /* and what is no secret stays */
+    check_shown("redis-password-file \"/etc/postern/redis\"", "redis-password-file \"/etc/postern/redis\"");
+    check_shown("rule secret: reject \"no key\" when client.ip in list", "rule secret: reject \"no key\" when client.ip in list");
+    check_shown("list key domain from \"keys\"", "list key domain from \"keys\"");
+    check_shown("header \"Name\" \"value\"", "header \"Name\" \"value\"");
+    check_shown("dnsbl zen \"zen.example\"\nhelp https://mx.example/a@b", "help https://************@b");
+}
+
+Test(diag, users_of_urls_are_not_shown_in_messages)
+{
+    static const struct { const char *text, *expected; } cases[] = {
+        {"'redis://u:p@h:1' is no address", "f:1:1: error: 'redis://***@h:1' is no address\n  x\n  ^\n"},
+        {"'redis://u:p@w@h' and 'a://b' and ://@ :/", "f:1:1: error: 'redis://*****@h' and 'a://b' and ://@ :/\n  x\n  ^\n"},
+        {"://", "f:1:1: error: ://\n  x\n  ^\n"},
+        {":", "f:1:1: error: :\n  x\n  ^\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *got = complaint("f", STR("x"), 0, 1, NULL, cases[i].text);
+        cr_expect_str_eq(got, cases[i].expected, "%s", got);
+        free(got);
+    }
+}
+
 Test(diag, message_name_and_hint_are_cleaned)
 {
     char *got = complaint("ev\x1bil", STR("x"), 0, 1, "first\nsecond\x07", "bad '\x1b]0;\n'");
