@@ -6,9 +6,9 @@
 
 #include <stdarg.h>
 
-#include "postern/base/str.h"
+#include "postern/base/source.h"
 
-/* Makes *error (heap). Always false. */
+/* Makes *error (heap); a password in a URL is not shown. Always false. */
 static inline bool complain(char **error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static inline bool complain(char **error, const char *format, ...)
 {
@@ -17,6 +17,7 @@ static inline bool complain(char **error, const char *format, ...)
     va_start(args, format);
     buf_vprintf(&text, format, args);
     va_end(args);
+    secret_hide_users(text.p, text.n);
     *error = buf_steal(&text);
     return false;
 }

@@ -156,6 +156,8 @@ Test(open, a_redis_that_is_nowhere, .init = begin, .fini = end)
     settings.store = STORE_REDIS;
     settings.redis = STR("redis example");
     expect_complaint("is not the address of a server");
+    settings.redis = STR("redis://user:sesame-1@redis.example/0");
+    expect_complaint("redis: 'redis://*************@redis.example/0' is not the address of a server");
     settings.redis = STR("redis.example");
     settings.redis_ca = STR("/nowhere/ca.pem");
     expect_complaint("are for TLS; write rediss://redis.example");
