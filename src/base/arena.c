@@ -115,17 +115,22 @@ struct str arena_lower(struct arena *a, struct str s)
     return (struct str){copy, s.n};
 }
 
+/* Most texts are short: they are formatted once and copied, which is cheaper than measuring them by formatting them twice. */
 struct str arena_printf(struct arena *a, const char *format, ...)
 {
     va_list args, again;
+    char small[256];
     va_start(args, format);
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
+    int n = vsnprintf(small, sizeof small, format, args);
     va_end(args);
     if (n < 0)
         abort();
     char *text = arena_alloc(a, (size_t)n + 1);
-    vsnprintf(text, (size_t)n + 1, format, again);
+    if ((size_t)n < sizeof small)
+        memcpy(text, small, (size_t)n + 1);
+    else
+        vsnprintf(text, (size_t)n + 1, format, again);
     va_end(again);
     return (struct str){text, (size_t)n};
 }

@@ -1,7 +1,9 @@
 /* Addresses, ports, prefixes, ranges, reverse names, prefix sets. */
 #include "postern/base/addr.h"
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct addr addr_of(const char *text)
@@ -119,6 +121,28 @@ Test(addr, with_port)
     struct addr_port longest = {addr_of("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), 65535};
     char out[ADDR_PORT_TEXT];
     cr_assert_str_eq(addr_port_format(&longest, out), "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
+}
+
+/* Numbers of every width, against printf and against the C library's address text. */
+Test(addr, text_of_all_numbers)
+{
+    char out[ADDR_PORT_TEXT], expected[128];
+    for (unsigned n = 0; n < 65536; n++) {
+        struct addr_port v4 = {{4, {n & 255, n >> 8, 255 - (n & 255), n % 7}}, (uint16_t)n};
+        struct addr v6 = {6, {0x20, 0x01, 0, 0, n >> 8, n & 255, [13] = n & 15, [14] = n & 255, [15] = n >> 8}};
+        const uint8_t *b = v4.addr.b;
+        snprintf(expected, sizeof expected, "%u.%u.%u.%u:%u", b[0], b[1], b[2], b[3], n);
+        cr_assert_str_eq(addr_port_format(&v4, out), expected);
+        snprintf(expected, sizeof expected, "%u.%u.%u.%u", b[3], b[2], b[1], b[0]);
+        cr_assert_str_eq(addr_reverse(&v4.addr, 128, (char[64]){0}), expected);
+        inet_ntop(AF_INET6, v6.b, expected, sizeof expected);
+        cr_assert_str_eq(addr_format(&v6, out), expected);
+    }
+    for (unsigned bits = 0; bits <= 128; bits++) {
+        struct prefix p = {{6, {0}}, (uint8_t)bits};
+        snprintf(expected, sizeof expected, "::/%u", bits);
+        cr_assert_str_eq(prefix_format(&p, out), expected);
+    }
 }
 
 Test(addr, prefixes)

@@ -77,6 +77,11 @@ Test(arena, copies_end_in_nul)
     cr_assert(str_eq(line, STR("x=42")));
     cr_assert_eq(line.p[4], '\0');
     cr_assert_eq(arena_printf(&a, "%5000d", 1).n, 5000);
+    for (int width = 250; width < 260; width++) { /* around what is formatted at one go */
+        struct str wide = arena_printf(&a, "%*d", width, 7);
+        cr_assert_eq(wide.n, (size_t)width);
+        cr_assert(wide.p[0] == ' ' && wide.p[width - 1] == '7' && wide.p[width] == '\0', "%d", width);
+    }
     arena_clear(&a);
 }
 
