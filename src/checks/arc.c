@@ -67,11 +67,13 @@ const struct arc_result *arc_result_of(const struct scope *data_scope)
     return content_tap_of(data_scope, CHECK_ARC, &tap) == CONTENT_TAPPED ? ((const struct arc_tap *)tap)->result : NULL;
 }
 
-/* The sealer whose word is used; NULL: nobody's is. */
+/* The sealer whose word is used; NULL: nobody's is. Nor is it when From could have been anything. */
 static const struct arc_hop *trusted_hop(const struct scope *s, const struct arc_result *r)
 {
     const struct arc_hop *trusted = NULL;
 
+    if (!r->from_signed)
+        return NULL;
     for (size_t i = r->count; i-- > 0 && policy_list_has(s->policy, STR("arc-trusted"), r->hops[i].sealer);)
         trusted = &r->hops[i];
     return trusted;

@@ -156,7 +156,8 @@ static void count_result(struct tally *t, struct str method, struct str result, 
     }
 }
 
-/* "reason=value" and "ptype.property=value", as many as there are. */
+/* "reason=value" and "ptype.property=value", as many as there are; also "property=value" (Microsoft's "action=none") and one
+ * without a value. */
 static bool take_properties(struct reader *r, bool *of_path)
 {
     struct str type, name;
@@ -168,9 +169,7 @@ static bool take_properties(struct reader *r, bool *of_path)
         bool property = next_is(r, '.');
         if (property && (!take(r, '.') || !take_word(r, &name)))
             return false;
-        if (!property && !str_eq_nocase(type, STR("reason")))
-            return false;
-        if (!take(r, '=') || !take_value(r))
+        if (!take(r, '=') || (!next_is(r, ';') && !at_end(r) && !take_value(r)))
             return false;
         *of_path |= property && str_eq_nocase(type, STR("smtp")) && str_eq_nocase(name, STR("mailfrom"));
     }

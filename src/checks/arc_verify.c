@@ -227,6 +227,7 @@ static void write_hops(const struct arc_verifier *v, struct arena *arena, struct
 
     out->hops = hops;
     out->count = v->chain->count;
+    out->from_signed = v->chain->message.signs_from;
     for (size_t i = 0; i < out->count; i++) {
         const struct arc_set *set = &v->chain->sets[i];
         hops[i].sealer = arena_str(arena, set->seal.domain);

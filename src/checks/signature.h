@@ -52,6 +52,7 @@ struct signature {
     uint64_t time, end;          /* t=, x= */
     const struct str *names;     /* h=, lower case */
     size_t name_count;
+    bool signs_from;             /* From is among them */
     struct str signature;        /* b=, decoded */
     uint8_t body_hash[32];       /* bh= */
     size_t b_from, b_to;         /* of the field: what is left out when it is hashed */

@@ -121,7 +121,7 @@ static enum dkim_verdict need_tags(struct reading *r)
 {
     static const char *const needed[][9] = {
         [SIGNATURE_DKIM] = {"v", "a", "b", "bh", "d", "h", "s"},
-        [SIGNATURE_MESSAGE] = {"i", "a", "b", "bh", "d", "h", "s"},
+        [SIGNATURE_MESSAGE] = {"i", "a", "b", "bh", "d", "s"}, /* h= may be empty: read_names() */
         [SIGNATURE_SEAL] = {"i", "a", "b", "cv", "d", "s"},
     };
 
@@ -161,6 +161,15 @@ static enum dkim_verdict read_canonicalisation(struct reading *r)
     return good ? DKIM_NONE : because(r, DKIM_NEUTRAL, STR("unknown canonicalisation"));
 }
 
+static struct str without_space(struct str s)
+{
+    while (s.n && strchr(" \t\r\n", *s.p))
+        s = str_sub(s, 1, s.n);
+    while (s.n && strchr(" \t\r\n", s.p[s.n - 1]))
+        s.n--;
+    return s;
+}
+
 /* "dns/txt" somewhere in the list; what is not known is passed over. */
 static enum dkim_verdict read_query(struct reading *r)
 {
@@ -169,11 +178,7 @@ static enum dkim_verdict read_query(struct reading *r)
     if (!tag_find(&r->s->tags, "q"))
         return DKIM_NONE;
     while (str_split(&rest, ':', &method)) {
-        while (method.n && strchr(" \t\r\n", *method.p))
-            method = str_sub(method, 1, method.n);
-        while (method.n && strchr(" \t\r\n", method.p[method.n - 1]))
-            method.n--;
-        if (str_eq(method, STR("dns/txt")))
+        if (str_eq(without_space(method), STR("dns/txt")))
             return DKIM_NONE;
     }
     return because(r, DKIM_NEUTRAL, STR("unknown query method"));
@@ -187,11 +192,12 @@ static bool is_field_name(struct str s)
     return s.n > 0;
 }
 
-static enum dkim_verdict read_names(struct reading *r)
+/* The names of h= into r->s. Of a message signature of ARC blank ones are passed over, and there may be none at all: so the
+ * validation suite of RFC 8617's authors has it (ams_fields_h_mis_hdr, ams_fields_h_empty). */
+static enum dkim_verdict split_names(struct reading *r)
 {
     struct str rest = value_of(r, "h"), name;
     size_t count = 1;
-    bool from = false;
 
     for (size_t i = 0; i < rest.n; i++)
         count += rest.p[i] == ':';
@@ -200,20 +206,31 @@ static enum dkim_verdict read_names(struct reading *r)
     struct str *names = arena_alloc(r->arena, count * sizeof *names);
     r->s->names = names;
     while (str_split(&rest, ':', &name)) {
-        while (name.n && strchr(" \t\r\n", *name.p))
-            name = str_sub(name, 1, name.n);
-        while (name.n && strchr(" \t\r\n", name.p[name.n - 1]))
-            name.n--;
+        name = without_space(name);
+        if (!name.n && r->kind == SIGNATURE_MESSAGE)
+            continue;
         if (!is_field_name(name))
             return because(r, DKIM_NEUTRAL, STR("h= is not well formed"));
-        names[r->s->name_count++] = name = arena_lower(r->arena, name);
-        from |= str_eq(name, STR("from"));
-        if (r->kind == SIGNATURE_MESSAGE && str_eq(name, STR("arc-seal"))) /* RFC 8617 4.1.2: seals are covered by seals alone */
+        names[r->s->name_count++] = arena_lower(r->arena, name);
+    }
+    return DKIM_NONE;
+}
+
+static enum dkim_verdict read_names(struct reading *r)
+{
+    if (!tag_find(&r->s->tags, "h"))
+        return because(r, DKIM_NEUTRAL, STR("h= is missing"));
+    enum dkim_verdict verdict = split_names(r);
+    for (size_t i = 0; verdict == DKIM_NONE && i < r->s->name_count; i++) {
+        r->s->signs_from |= str_eq(r->s->names[i], STR("from"));
+        /* RFC 8617 4.1.2: seals are covered by seals alone */
+        if (r->kind == SIGNATURE_MESSAGE && str_eq(r->s->names[i], STR("arc-seal")))
             return because(r, DKIM_PERMERROR, STR("h= names ARC-Seal"));
     }
-    if (!from) /* RFC 6376 5.4, 6.1.1; RFC 8617 4.1.2: the same semantics */
+    /* RFC 6376 5.4, 6.1.1; RFC 8617 4.1.2: the same semantics */
+    if (verdict == DKIM_NONE && r->s->name_count && !r->s->signs_from)
         return because(r, DKIM_PERMERROR, STR("From is not signed"));
-    return DKIM_NONE;
+    return verdict;
 }
 
 /* i= is in d= or below it; domains are compared as DNS knows them. */

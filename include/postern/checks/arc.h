@@ -38,6 +38,8 @@ struct arc_result {
     struct str reason;          /* fail, temperror: printable words */
     const struct arc_hop *hops; /* pass: the first is instance 1 */
     size_t count;
+    bool from_signed;           /* pass: the newest message signature covers From. When it names no fields at all, the chain is whole
+                                 * and the author of the message anybody's word: not to be trusted for it */
 };
 
 struct arc_verifier;
@@ -52,7 +54,8 @@ bool arc_verifier_finish(struct arc_verifier *v, dkim_ask ask, void *context, bo
 
 /*
  * The payload of Authentication-Results (RFC 8601 2.2: authserv-id and results), strictly: false when it is not well formed,
- * and then *out is empty. Of several results of a method: dkim the best one; spf that of the reverse-path (smtp.mailfrom)
+ * and then *out is empty. One form is taken that the grammar has not, since large sealers write it: a property without a type
+ * or without a value ("action=none"), which says nothing to us. Of several results of a method: dkim the best one; spf that of the reverse-path (smtp.mailfrom)
  * before others; dmarc only when all are alike. Words are static text.
  */
 bool arc_results_parse(struct str payload, struct arc_says *out);
