@@ -5,10 +5,15 @@
 
 #include <string.h>
 
+static bool same(char pattern, char c, bool exact)
+{
+    return exact ? pattern == c : pattern == '?' || ascii_lower(pattern) == ascii_lower(c);
+}
+
 /* One `*` at a time is remembered: when the text behind it does not match, the latest star takes one byte more. Earlier stars
  * need no second look, because whatever they could give up the latest star can take. So: no recursion, at most |pattern| * |s|
  * steps. */
-bool str_glob(struct str pattern, struct str s)
+static bool match(struct str pattern, struct str s, bool exact)
 {
     size_t p = 0, i = 0;
     size_t star = SIZE_MAX, resume = 0;
@@ -16,7 +21,7 @@ bool str_glob(struct str pattern, struct str s)
         if (p < pattern.n && pattern.p[p] == '*') {
             star = p++;
             resume = i;
-        } else if (p < pattern.n && (pattern.p[p] == '?' || ascii_lower(pattern.p[p]) == ascii_lower(s.p[i]))) {
+        } else if (p < pattern.n && same(pattern.p[p], s.p[i], exact)) {
             p++;
             i++;
         } else if (star != SIZE_MAX) {
@@ -29,6 +34,16 @@ bool str_glob(struct str pattern, struct str s)
     while (p < pattern.n && pattern.p[p] == '*')
         p++;
     return p == pattern.n;
+}
+
+bool str_glob(struct str pattern, struct str s)
+{
+    return match(pattern, s, false);
+}
+
+bool str_stars(struct str pattern, struct str s)
+{
+    return match(pattern, s, true);
 }
 
 enum { WORD_MAX = 64 }; /* longer words get no suggestion */

@@ -76,27 +76,9 @@ bool quoted_parse(struct str *rest, struct arena *arena, struct str *out)
     return true;
 }
 
-/* As str_glob, with * alone special and with regard to case. */
 bool pattern_match(struct str pattern, struct str s)
 {
-    size_t p = 0, i = 0, star = SIZE_MAX, resume = 0;
-    while (i < s.n) {
-        if (p < pattern.n && pattern.p[p] == '*') {
-            star = p++;
-            resume = i;
-        } else if (p < pattern.n && pattern.p[p] == s.p[i]) {
-            p++;
-            i++;
-        } else if (star != SIZE_MAX) {
-            p = star + 1;
-            i = ++resume;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.n && pattern.p[p] == '*')
-        p++;
-    return p == pattern.n;
+    return str_stars(pattern, s);
 }
 
 /* --- policies --------------------------------------------------------------------------------------------------------------- */

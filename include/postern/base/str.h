@@ -41,6 +41,7 @@ char ascii_lower(char c);
 bool ascii_printable(struct str s); /* every byte is 0x20..0x7e */
 /* Does `s` match a glob of `*` (any run) and `?` (one byte), ASCII case ignored? Linear-time (no recursion). */
 bool str_glob(struct str pattern, struct str s);
+bool str_stars(struct str pattern, struct str s); /* the same with `*` alone special and with regard to case */
 /* "Did you mean": the candidate with the smallest edit distance to `word`, when it is near enough to be a slip; else STR_NONE. */
 struct str str_suggest(struct str word, const struct str *candidates, size_t count);
 

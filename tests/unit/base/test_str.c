@@ -130,6 +130,16 @@ Test(str, globs)
         cases[i].pattern, cases[i].text);
 }
 
+Test(str, stars_alone_with_regard_to_case)
+{
+    static const struct { const char *pattern, *text; bool match; } cases[] = {
+        {"", "", true}, {"*", "", true}, {"a*c", "abbc", true}, {"a*c", "aBbC", false}, {"a?c", "abc", false}, {"a?c", "a?c", true},
+        {"*b*", "abc", true}, {"ab", "abc", false}, {"a**", "a", true}, {"250 *", "250 2.1.0 ok", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        cr_expect_eq(str_stars(str_of(cases[i].pattern), str_of(cases[i].text)), cases[i].match, "%s %s", cases[i].pattern, cases[i].text);
+}
+
 Test(str, hostile_glob_ends_soon)
 {
     enum { N = 20000 };
