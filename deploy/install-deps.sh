@@ -10,7 +10,7 @@
 #   long        test, and testssl.sh: for tests/e2e/run.py --long
 set -eu
 
-build=(gcc libc6-dev cmake ninja-build pkg-config libc-ares-dev libssl-dev libidn2-dev libspf2-dev libopendkim-dev libsqlite3-dev libhiredis-dev)
+build=(gcc libc6-dev cmake ninja-build pkg-config libc-ares-dev libssl-dev libidn2-dev libspf2-dev libopendkim-dev libsqlite3-dev libhiredis-dev libpsl-dev)
 quickstart=(postfix rbldnsd nsd unbound swaks iproute2 procps)
 test=(libcriterion-dev clang libclang-rt-dev ccache python3 python3-spf python3-dkim python3-nacl python3-authres util-linux git redis-server strace libnet-ssleay-perl)
 long=(testssl.sh)

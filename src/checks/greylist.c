@@ -3,9 +3,12 @@
  *
  * One operation of the store: a touch for the applied policy of a live session, which begins the row when there is none; a peek for all else.
  * Both see the same: a row that this very operation began was not there before, so its age is absent. Known is who passed with the same
- * sender and recipient, or often enough with others of the sender's domain, or is allowed;
- * whom the administrator denied is neither known nor old, ever. A greylist that is asked wants SPF: a pool that sends from many
- * addresses is known by its domain (greylist_key.c). So it waits for SPF, and for the host name when SPF does not pass.
+ * sender and recipient, or often enough with others of the sender's domain, or is allowed; whom the administrator denied is neither known
+ * nor old, ever. A greylist that is asked wants SPF: a pool that sends from many addresses is known by its domain (greylist_key.c). So it
+ * waits for SPF, and for the host name when SPF does not pass.
+ *
+ * Postmaster and abuse are never delayed, whatever a policy says (RFC 5321 4.5.1, RFC 2142): known from the start, they have no row, so
+ * that mail to them neither waits nor earns anybody a pass.
  */
 #include "internal.h"
 
@@ -13,6 +16,11 @@ static void fail(struct scope *s, struct str why)
 {
     facts_set_error(&s->facts, FACT_GREYLIST_AGE, why);
     facts_set_error(&s->facts, FACT_GREYLIST_KNOWN, why);
+}
+
+static bool is_always_heard(struct str local)
+{
+    return str_eq_nocase(local, STR("postmaster")) || str_eq_nocase(local, STR("abuse"));
 }
 
 enum check_result check_greylist(struct scope *s, const struct check_run *run)
@@ -24,6 +32,12 @@ enum check_result check_greylist(struct scope *s, const struct check_run *run)
     struct greylist_keys keys;
 
     (void)run;
+    if (is_always_heard(s->subject->recipient.local)) {
+        facts_set_absent(&s->facts, FACT_GREYLIST_AGE);
+        facts_set_bool(&s->facts, FACT_GREYLIST_KNOWN, true);
+        facts_set_absent(&s->facts, FACT_GREYLIST_KEY);
+        return CHECK_DONE;
+    }
     if (!greylist_keys_of(s, &s->arena, &keys))
         return CHECK_NOT_YET;
     op.key = keys.row;

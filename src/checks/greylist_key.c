@@ -2,13 +2,14 @@
  * greylist_key.c - who is asking, for whom, to whom: the key of a greylist row, made so that one sender keeps it from retry to retry.
  *
  * Who: the domain that SPF passes for; else the organizational part of the confirmed host name, unless the name is one of a pool of lines (it
- * holds octets of the address: then each line would vouch for all); else the network. The organizational part is found by rule, not by a list
- * of public suffixes: two labels, or three where the last two read like co.uk. Where that is too wide, strangers below one suffix share
- * rows whose sender and recipient must still agree; where it is too narrow, a pool waits once for each of its parts.
+ * holds octets of the address: then each line would vouch for all); else the network. The organizational part is what was registered below
+ * a public suffix (libpsl's list): hosts below co.uk, or the tenants of one hoster, do not share a key. DMARC's tree walk would need DNS for
+ * what is only a key; where the list is too old a pool waits once for each of its parts.
  *
  * The sender: lower case, without what changes from message to message. The tags of BATV (prvs=, msprvs1=, btv1==) and the hash and day of
  * SRS go, the recipient that VERP writes into it goes, digits and long tokens become "#". The null sender is told apart by its HELO name.
  */
+#include <libpsl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,7 +23,7 @@ static uint64_t fold(struct str s, uint64_t h)
     return h;
 }
 
-static struct str bounded(struct arena *arena, struct buf *key)
+struct str key_bounded(struct arena *arena, struct buf *key)
 {
     struct str lower = arena_lower(arena, buf_view(key));
 
@@ -133,31 +134,21 @@ bool greylist_pool_name(struct arena *arena, struct str name, const struct addr 
     return client->family == 6 ? holds_ipv6(lower, solid, client) : holds_ipv4(lower, solid, client->b);
 }
 
-/* Second labels below which countries register: co.uk, com.au, or.jp ... */
-static bool is_second_level(struct str label)
-{
-    static const char *const words[] = {"ac", "co", "com", "edu", "gob", "gouv", "gov", "go", "gv", "id", "ltd", "me", "mil", "ne", "net",
-                                        "nhs", "nom", "or", "org", "plc", "sch"};
-
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (str_eq_nocase(label, str_of(words[i])))
-            return true;
-    return false;
-}
-
+/* The name that was registered: one label below a public suffix, whoever hands names out below it (co.uk, com.br, github.io). A name
+ * without such a part stands for itself. The list is that of the library, compiled in: no file to be read, the same in every process. */
 struct str greylist_organization(struct str name)
 {
-    size_t dots[3], count = 0;
+    enum { NAME_MAX_OCTETS = 253 };
+    char lower[NAME_MAX_OCTETS + 1];
+    struct addr literal;
 
-    for (size_t i = name.n; i-- > 0 && count < 3;)
-        if (name.p[i] == '.')
-            dots[count++] = i;
-    if (count < 2)
+    if (name.n == 0 || name.n > NAME_MAX_OCTETS || addr_parse(name, &literal) || !psl_builtin())
         return name;
-    bool country = name.n - dots[0] - 1 == 2 && is_second_level(str_sub(name, dots[1] + 1, dots[0]));
-    if (!country)
-        return str_sub(name, dots[1] + 1, name.n);
-    return count < 3 ? name : str_sub(name, dots[2] + 1, name.n);
+    for (size_t i = 0; i < name.n; i++)
+        lower[i] = ascii_lower(name.p[i]);
+    lower[name.n] = '\0';
+    const char *registered = psl_registrable_domain(psl_builtin(), lower);
+    return registered ? str_sub(name, (size_t)(registered - lower), name.n) : name;
 }
 
 struct str greylist_who(struct arena *arena, const struct addr *client, struct str spf_domain, struct str name)
@@ -285,7 +276,7 @@ struct str greylist_key(struct arena *arena, struct str who, struct str sender, 
 
     buf_printf(&key, "%.*s %.*s ", STR_ARG(who), STR_ARG(sender));
     buf_str(&key, recipient);
-    return bounded(arena, &key);
+    return key_bounded(arena, &key);
 }
 
 /* The text of a fact that another check makes; asked for, and *missing, while it is not there. Empty when it has no value. */
@@ -298,41 +289,6 @@ static struct str text_of(struct scope *s, int fact, bool *missing)
         *missing = true;
     }
     return v->state == FACT_KNOWN ? v->v.text : STR_NONE;
-}
-
-/* --- what the administrator allowed or denied ------------------------------------------------------------------------------------ */
-
-static bool is_looked_up(const struct prefix *p)
-{
-    return p->addr.family == 4 ? p->bits >= 8 : p->bits == 128 || (p->bits >= 32 && p->bits <= 64 && p->bits % 8 == 0);
-}
-
-struct str greylist_ruling_key(struct arena *arena, struct str whom)
-{
-    struct prefix network;
-    char text[PREFIX_TEXT];
-
-    if (prefix_parse(whom, &network))
-        return is_looked_up(&network) ? arena_printf(arena, "net %s", prefix_format(&network, text)) : STR_NONE;
-    return domain_valid(whom) ? arena_printf(arena, "domain %.*s", STR_ARG(arena_lower(arena, whom))) : STR_NONE;
-}
-
-/* Narrowest first; a domain stands for all below it. */
-static void add_rulings(struct arena *arena, const struct addr *client, struct str domain, struct greylist_keys *out)
-{
-    enum { LABELS = 8 };
-    char text[PREFIX_TEXT];
-
-    for (unsigned bits = client->family == 4 ? 32 : 128; bits >= 8; bits--) {
-        struct prefix network = addr_network(client, bits < 32 ? bits : 32, bits);
-        if (is_looked_up(&network))
-            out->rulings[out->ruling_count++] = arena_printf(arena, "net %s", prefix_format(&network, text));
-    }
-    for (int i = 0; domain.n && i < LABELS; i++) {
-        out->rulings[out->ruling_count++] = arena_printf(arena, "domain %.*s", STR_ARG(domain));
-        size_t dot = str_find(domain, '.', 0);
-        domain = str_sub(domain, dot + 1, domain.n);
-    }
 }
 
 bool greylist_keys_of(struct scope *recipient, struct arena *arena, struct greylist_keys *out)
@@ -350,11 +306,12 @@ bool greylist_keys_of(struct scope *recipient, struct arena *arena, struct greyl
     struct str who = greylist_who(arena, scope_client(recipient), domain, name);
     struct str from = greylist_sender(arena, sender, helo ? helo->subject->helo : STR_NONE);
     *out = (struct greylist_keys){.row = greylist_key(arena, who, from, recipient->subject->recipient.whole)};
-    add_rulings(arena, scope_client(recipient), domain, out);
+    greylist_rule_by_address(arena, scope_client(recipient), out);
+    greylist_rule_by_domain(arena, domain, out);
     if (!sender->null) {
         struct buf client = {0};
         buf_printf(&client, "%.*s %.*s", STR_ARG(who), STR_ARG(sender->domain));
-        out->client = bounded(arena, &client);
+        out->client = key_bounded(arena, &client);
     }
     return true;
 }

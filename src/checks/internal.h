@@ -15,6 +15,8 @@ const struct addr *scope_client(struct scope *s);
 struct str dns_error_text(struct scope *s, const struct dns_answer *a, unsigned type);
 bool answer_has_addr(const struct dns_answer *a, const struct addr *wanted);
 
+struct str key_bounded(struct arena *arena, struct buf *key); /* as a store key: lower case, hashed at the end when too long; frees the buf */
+
 /* What one list says of the client, as dnsbl.NAME will have it. LIST_NOT_YET: asked. */
 enum list_state { LIST_KNOWN, LIST_ERROR, LIST_NOT_YET };
 enum { LIST_CODES_MAX = 64 };

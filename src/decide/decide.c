@@ -48,7 +48,7 @@ static bool set_not_gathered(struct scope *s, int fact)
  * Sees to it that an unknown fact, read from s, gets a value: starts the check that makes it, or says that nobody does. True
  * when something was started or written, false when it is on its way already.
  */
-static bool provide(struct scope *s, int fact)
+bool decide_provide(struct scope *s, int fact)
 {
     uint16_t instance = 0;
     enum check_id check = check_of_fact(s->policy, fact, &instance);
@@ -79,7 +79,7 @@ static bool provide_all(struct scope *s, const struct fact_bits *facts)
     bool moved = false;
     for (int id = bits_next(facts, 0); id >= 0; id = bits_next(facts, id + 1)) {
         if (!facts_has(&s->facts, id))
-            moved |= provide(s, id);
+            moved |= decide_provide(s, id);
     }
     return moved;
 }
@@ -173,6 +173,10 @@ void decide_open(struct scope *s)
     for (int id = bits_next(&needs, 0); id >= 0; id = bits_next(&needs, id + 1)) {
         uint16_t instance = 0;
         enum check_id check = check_of_fact(s->policy, id, &instance);
+        if (check == CHECK_GREYLIST && s->stage == STAGE_DATA) { /* greylist.c will ask for whom DKIM passes, and DKIM must see the content */
+            fact_bit_set(&s->needed, FACT_DKIM_DOMAINS);
+            check_start(s, CHECK_DKIM, 0);
+        }
         if (check == CHECK_COUNT || checks[check].stage != s->stage || facts_has(&s->facts, id))
             continue;
         if (check == CHECK_GREYLIST && leave_greylist(s))
@@ -219,7 +223,7 @@ static bool provide_wanted(struct scope *s, const struct fact_bits *wanted, cons
         if (s->stage == STAGE_DATA && schema_fact(s->facts.schema, id)->flags & FACT_ALSO_DATA)
             greylist = true;
         else
-            moved |= provide(s, id);
+            moved |= decide_provide(s, id);
     }
     return (greylist && greylist_collect(s, in, true)) || moved;
 }

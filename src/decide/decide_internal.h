@@ -6,13 +6,17 @@
 
 #include "postern/decide/record.h"
 
+/* --- decide.c --- */
+/* Sees to it that an unknown fact, read from s, gets a value. False: it is on its way already. */
+bool decide_provide(struct scope *s, int fact);
+
 /* --- greylist.c: one answer for all recipients of a message --- */
 /*
- * Writes greylist.* of a content scope from those of its recipients, when all have them. With `start` the recipients' checks
- * are started where nobody did, and the content scope gets a run that stands for the wait. True when facts were written.
+ * With `start`: greylist.* of a content scope are wanted. The recipients' checks are started where nobody did, and the content
+ * scope gets a run that stands for the wait; later calls go on. True when facts were written.
  */
 bool greylist_collect(struct scope *content, const struct decide_input *in, bool start);
-/* The run that stands for the wait, stepped: on its deadline the content's facts become errors. True: it is done. */
+/* A run that stands for the wait, stepped: on its deadline the content's facts become errors. True: it is done. */
 bool greylist_expire(struct scope *content, struct check_run *wait);
 
 /* --- outcome.c: what a whole record says, in one phrase --- */

@@ -2,8 +2,12 @@
  * greylist.c - greylist.age, .known and .key in stage data, where they speak for all recipients of the message together.
  *
  * Each recipient has its own entry in the store, so the check runs in each recipient's scope (and touches or only reads as that
- * scope says). The content scope holds the youngest age and whether all are known. A recipient never seen decides the age
- * (absent), one not known decides `known`; after that an error does: what could not be found out must not delay mail.
+ * scope says). The content scope holds whether all are known, and the youngest age of those that are not. A recipient never seen
+ * decides the age (absent), one not known decides `known`; after that an error does: what could not be found out must not delay
+ * mail.
+ *
+ * Then, for messages with signatures that pass, one more look: may their domains have been allowed or denied? What the recipients'
+ * entries say was found out before the content came, when only SPF could speak for a domain.
  */
 #include <assert.h>
 
@@ -27,12 +31,30 @@ static struct check_run *pending(struct scope *recipient, bool start)
     return start ? check_start(recipient, CHECK_GREYLIST, 0) : NULL;
 }
 
-/* The recipient never seen, else one in trouble, else the youngest; NULL when there is none. */
+static bool is_known(const struct facts *facts)
+{
+    const struct value *v = facts_get(facts, FACT_GREYLIST_KNOWN);
+    return v->state == FACT_KNOWN && v->v.number;
+}
+
+static bool all_are_known(const struct decide_input *in)
+{
+    for (size_t i = 0; i < in->recipient_count; i++) {
+        if (!is_known(&in->recipients[i]->facts))
+            return false;
+    }
+    return true;
+}
+
+/* Of those not known (of all, when all are): the recipient never seen, else one in trouble, else the youngest; NULL: there is none. */
 static const struct facts *youngest(const struct decide_input *in)
 {
     const struct facts *found = NULL;
+    bool anybody = all_are_known(in);
     for (size_t i = 0; i < in->recipient_count; i++) {
         const struct facts *facts = &in->recipients[i]->facts;
+        if (!anybody && is_known(facts))
+            continue;
         const struct value *v = facts_get(facts, FACT_GREYLIST_AGE), *least = found ? facts_get(found, FACT_GREYLIST_AGE) : NULL;
         if (v->state == FACT_ABSENT)
             return facts;
@@ -95,48 +117,92 @@ static uint64_t step_recipients(const struct decide_input *in, bool start)
     return earliest;
 }
 
-static bool all_known(const struct decide_input *in)
-{
-    for (size_t i = 0; i < in->recipient_count; i++) {
-        if (!has_all(&in->recipients[i]->facts))
-            return false;
-    }
-    return in->recipient_count > 0;
-}
+/* --- rulings by DKIM's domains ------------------------------------------------------------------------------------------------ */
 
-static struct check_run *wait_run(struct scope *content)
+/* The runs of the content scope stand for a wait: for the recipients, then for the ruling. */
+enum { WAIT_RECIPIENTS, WAIT_RULING };
+
+static struct check_run *wait_run(struct scope *content, uint16_t what)
 {
     for (size_t i = 0; i < content->run_count; i++) {
-        if (content->runs[i].check == CHECK_GREYLIST)
+        if (content->runs[i].check == CHECK_GREYLIST && content->runs[i].instance == what)
             return &content->runs[i];
     }
     return NULL;
 }
 
+static struct check_run *wait_for(struct scope *content, uint16_t what, uint64_t deadline_ms)
+{
+    struct check_run *run = check_start(content, CHECK_GREYLIST, what);
+    run->deadline_ms = deadline_ms;
+    return run;
+}
+
+/* What was ruled on the client's networks and on the domains that speak for this message. NULL: not yet. */
+static const struct store_result *ruling(struct scope *content, const struct decide_input *in)
+{
+    static const struct store_result nothing;
+    struct greylist_keys keys;
+    if (!facts_has(&content->facts, FACT_DKIM_DOMAINS) && !decide_provide(content, FACT_DKIM_DOMAINS))
+        return NULL;
+    const struct value *domains = facts_get(&content->facts, FACT_DKIM_DOMAINS);
+    if (domains->state == FACT_UNKNOWN)
+        return NULL;
+    if (domains->state != FACT_KNOWN || domains->v.names.count == 0 || in->recipient_count == 0 ||
+        !greylist_keys_of(in->recipients[0], &content->arena, &keys))
+        return &nothing;
+    for (size_t i = 0; i < domains->v.names.count; i++)
+        greylist_rule_by_domain(&content->arena, domains->v.names.list[i], &keys);
+    struct store_operation op = {.kind = STORE_GREYLIST, .mode = STORE_PEEK, .key = keys.row, .rulings = keys.rulings,
+                                 .ruling_count = keys.ruling_count, .now_ms = loop_wall(content->world->loop)};
+    const struct store_result *r = scope_store(content, &op);
+    if (!r && !wait_run(content, WAIT_RULING))
+        wait_for(content, WAIT_RULING, loop_now(content->world->loop) + content->world->settings->store_deadline);
+    return r;
+}
+
+/* --- all of it ---------------------------------------------------------------------------------------------------------------- */
+
+static void write_facts(struct scope *content, const struct decide_input *in, const struct store_result *ruled)
+{
+    struct facts *facts = &content->facts;
+    bool denied = ruled->ruling == STORE_DENIED;
+    if (!facts_has(facts, FACT_GREYLIST_AGE)) { /* one alone may have been assumed */
+        if (denied)
+            facts_set_absent(facts, FACT_GREYLIST_AGE);
+        else
+            take(content, youngest(in), FACT_GREYLIST_AGE);
+    }
+    if (!facts_has(facts, FACT_GREYLIST_KNOWN)) {
+        if (ruled->error)
+            facts_set_error(facts, FACT_GREYLIST_KNOWN, str_of(ruled->error));
+        else if (ruled->ruling != STORE_NO_RULING)
+            facts_set_bool(facts, FACT_GREYLIST_KNOWN, !denied);
+        else
+            combine_known(content, in);
+    }
+    if (!facts_has(facts, FACT_GREYLIST_KEY))
+        take(content, youngest(in), FACT_GREYLIST_KEY);
+}
+
 bool greylist_collect(struct scope *content, const struct decide_input *in, bool start)
 {
     assert(content->stage == STAGE_DATA);
-    if (has_all(&content->facts))
+    struct check_run *wait = wait_run(content, WAIT_RECIPIENTS);
+    if (has_all(&content->facts) || (!start && !wait))
         return false;
-    struct check_run *wait = wait_run(content);
-    start |= wait != NULL;
-    uint64_t deadline = start ? step_recipients(in, true) : 0;
-    if (deadline) {
-        if (!wait)
-            wait = check_start(content, CHECK_GREYLIST, 0);
-        wait->deadline_ms = deadline;
+    uint64_t deadline = step_recipients(in, true);
+    if (deadline || !wait) /* the run stays to the end: it says that somebody wants to know */
+        wait = wait_for(content, WAIT_RECIPIENTS, deadline ? deadline : UINT64_MAX);
+    if (deadline)
         return false;
-    }
-    if (!start && !all_known(in))
+    wait->deadline_ms = UINT64_MAX;
+    const struct store_result *ruled = ruling(content, in);
+    if (!ruled)
         return false;
-    if (!facts_has(&content->facts, FACT_GREYLIST_AGE)) /* one alone may have been assumed */
-        take(content, youngest(in), FACT_GREYLIST_AGE);
-    if (!facts_has(&content->facts, FACT_GREYLIST_KNOWN))
-        combine_known(content, in);
-    if (!facts_has(&content->facts, FACT_GREYLIST_KEY))
-        take(content, youngest(in), FACT_GREYLIST_KEY);
-    if (wait)
-        wait->done = true;
+    write_facts(content, in, ruled);
+    for (size_t i = 0; i < content->run_count; i++)
+        content->runs[i].done |= content->runs[i].check == CHECK_GREYLIST;
     return true;
 }
 
@@ -147,6 +213,7 @@ bool greylist_expire(struct scope *content, struct check_run *wait)
     facts_set_deadline(&content->facts, FACT_GREYLIST_AGE);
     facts_set_deadline(&content->facts, FACT_GREYLIST_KNOWN);
     facts_set_deadline(&content->facts, FACT_GREYLIST_KEY);
-    wait->done = true;
+    for (size_t i = 0; i < content->run_count; i++)
+        content->runs[i].done |= content->runs[i].check == CHECK_GREYLIST;
     return true;
 }

@@ -28,7 +28,7 @@ static void record_passes(struct transaction *t)
     const struct settings *set = t->proxy->parts.settings;
     for (struct recipient *r = t->recipients; r; r = r->next) {
         struct greylist_keys keys;
-        if (!r->accepted || !r->scope || t->sender.null || !facts_has(&r->scope->facts, FACT_GREYLIST_AGE) ||
+        if (!r->accepted || !r->scope || t->sender.null || facts_get(&r->scope->facts, FACT_GREYLIST_KEY)->state != FACT_KNOWN ||
             !greylist_keys_of(r->scope, &t->arena, &keys))
             continue;
         struct store_operation op = {.kind = STORE_PASSED,

@@ -139,23 +139,28 @@ enum rate_who { RATE_SOMEBODY, RATE_NOBODY, RATE_WHO_NOT_YET, RATE_WHO_ERROR };
 enum rate_who rate_key(struct scope *s, const struct declaration *rate, struct arena *arena, struct str *key);
 
 /* --- greylist_key.c: keys of the greylist; all in lower case, hashed where longer than STORE_KEY_MAX --- */
-enum { GREYLIST_RULINGS_MAX = 48 };
+enum { GREYLIST_RULINGS_MAX = STORE_RULINGS_MAX };
 struct greylist_keys {
     struct str row;    /* "WHO SENDER RECIPIENT" */
     struct str client; /* "WHO DOMAIN", whose passes count for all of that domain; STR_NONE for the null sender: it never earns a long pass */
-    struct str rulings[GREYLIST_RULINGS_MAX]; /* under which it may be allowed or denied: its networks, narrowest first, then the SPF domain */
+    struct str rulings[GREYLIST_RULINGS_MAX]; /* under which it may be allowed or denied: greylist_rulings.c */
     size_t ruling_count;
 };
-/* "203.0.113.0/24", an address or "example.com" as a key of rulings; STR_NONE: it is none of these, or a network that is never looked up. */
-struct str greylist_ruling_key(struct arena *arena, struct str whom);
 /* From the facts of a recipient's scope and of those around it. False: spf, spf.domain or client.name are not known yet, and asked for. */
 bool greylist_keys_of(struct scope *recipient, struct arena *arena, struct greylist_keys *out);
 /* Who is asking. spf_domain: for which SPF passes, else empty; name: the confirmed host name, or empty. */
 struct str greylist_who(struct arena *arena, const struct addr *client, struct str spf_domain, struct str name);
 bool greylist_pool_name(struct arena *arena, struct str name, const struct addr *client); /* does it hold octets of the address? */
-struct str greylist_organization(struct str name); /* "mx1.example.co.uk": "example.co.uk"; a part of name */
+struct str greylist_organization(struct str name); /* "mx1.example.co.uk": "example.co.uk"; a part of name, or all of it */
 /* Without tags, digits and VERP's recipient; the null sender is "<>" and the name of HELO. */
 struct str greylist_sender(struct arena *arena, const struct path *sender, struct str helo);
 struct str greylist_key(struct arena *arena, struct str who, struct str sender, struct str recipient);
+
+/* --- greylist_rulings.c: whom the administrator allowed or denied --- */
+/* "203.0.113.0/24", an address or "example.com" as a key of rulings; STR_NONE: it is none of these, or a network that is never looked up. */
+struct str greylist_ruling_key(struct arena *arena, struct str whom);
+void greylist_rule_by_address(struct arena *arena, const struct addr *client, struct greylist_keys *out); /* adds its networks, narrowest first */
+/* Adds the domain and those above it, as long as there is room. It must have been authenticated: SPF or DKIM passes for it. */
+void greylist_rule_by_domain(struct arena *arena, struct str domain, struct greylist_keys *out);
 
 #endif

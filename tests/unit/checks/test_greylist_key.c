@@ -34,11 +34,28 @@ Test(greylist_key, organizations)
         {"example", "example"}, {"example.com", "example.com"}, {"mx1.example.com", "example.com"}, {"a.b.mx1.example.com", "example.com"},
         {"example.co.uk", "example.co.uk"}, {"mx.example.co.uk", "example.co.uk"}, {"a.mx.example.CO.UK", "example.CO.UK"}, {"co.uk", "co.uk"},
         {"mx.gmx.de", "gmx.de"}, {"mx.example.or.jp", "example.or.jp"}, {"mx.co.example", "co.example"}, {"", ""},
-        {"mx.co.com", "co.com"}, {"a.mx.co.com", "co.com"},
+        {"mx.co.com", "mx.co.com"}, {"a.mx.co.com", "mx.co.com"}, {"uk", "uk"}, {"gov.br", "gov.br"}, {"mx.prefeitura.sp.gov.br", "prefeitura.sp.gov.br"},
+        {"mx.school.k12.ca.us", "school.k12.ca.us"}, {"a.tenant.github.io", "tenant.github.io"}, {"www.city.kawasaki.jp", "city.kawasaki.jp"},
+        {"mx.a.other.kawasaki.jp", "a.other.kawasaki.jp"}, {"mx.xn--55qx5d.cn", "mx.xn--55qx5d.cn"}, {"a.b.test", "b.test"}, {"192.0.2.1", "192.0.2.1"},
+        {"2001:db8::1", "2001:db8::1"}, {".", "."}, {"a..b.example", "b.example"}, {"mx1.\\001b.com", "\\001b.com"}, {"localhost", "localhost"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         cr_expect(str_eq(greylist_organization(str_of(cases[i][0])), str_of(cases[i][1])), "%s: not %.*s", cases[i][0],
                   STR_ARG(greylist_organization(str_of(cases[i][0]))));
+}
+
+/* Longer than any name: it stands for itself; so does one of which nothing but dots is left. */
+Test(greylist_key, names_that_are_none)
+{
+    char text[600];
+    memset(text, 'a', sizeof text);
+    for (size_t i = 9; i < sizeof text; i += 10)
+        text[i] = '.';
+    cr_expect_eq(greylist_organization((struct str){text, 254}).n, 254);
+    cr_expect_lt(greylist_organization((struct str){text, 253}).n, 30);
+    memset(text, '.', sizeof text);
+    struct str dots = greylist_organization((struct str){text, 200});
+    cr_expect(dots.p >= text && dots.p + dots.n == text + 200);
 }
 
 Test(greylist_key, senders)

@@ -185,6 +185,114 @@ Test(greylist, h_a_slow_store_is_not_waited_for)
     world_clear(&w);
 }
 
+static void ruled_done(void *context, const struct store_result *result)
+{
+    (void)context;
+    cr_assert_null(result->error);
+}
+
+static void rule_on(struct world *w, enum store_kind kind, const char *key)
+{
+    struct store_operation op = {.kind = kind, .mode = STORE_TOUCH, .key = str_of(key), .now_ms = loop_wall(w->loop)};
+    w->evidence.store->ops->start(w->evidence.store, &op, ruled_done, NULL);
+    loop_settle(w->loop);
+}
+
+static void signed_by(struct scope *data, const struct str *domains, size_t count)
+{
+    struct value v = {.state = FACT_KNOWN, .type = FACT_NAMES, .v.names = {domains, count}};
+    facts_set_value(&data->facts, FACT_DKIM_DOMAINS, &v);
+}
+
+/* A message to two recipients, with signatures of these domains that pass. */
+static struct walk deliver_signed(struct world *w, const struct str *domains, size_t count)
+{
+    struct scope *to[] = {NULL, NULL};
+    struct walk walk;
+    session(w);
+    to[0] = recipient(w, "<u@our.test>", true);
+    to[1] = recipient(w, "<v@our.test>", true);
+    struct scope *data = world_data(w, 1000);
+    signed_by(data, domains, count);
+    decide_open(data);
+    world_decide(w, data, &(struct decide_input){.recipients = to, .recipient_count = 2}, &walk);
+    cr_expect(decide_gather(data));
+    scope_unref(&to[0]);
+    scope_unref(&to[1]);
+    return walk;
+}
+
+/* SPF does not pass here: a domain that is allowed counts in stage data when DKIM passes for it, or for one below it. */
+Test(greylist, j_a_domain_is_allowed_for_whom_dkim_passes)
+{
+    static const struct str sender[] = {STR("sender.example")}, below[] = {STR("a.example"), STR("mail.sender.example")}, other[] = {STR("sender2.example")};
+    struct world w;
+    world_init(&w, at_data, NULL);
+    rule_on(&w, STORE_ALLOW, "domain sender.example");
+    cr_expect_eq(deliver_signed(&w, NULL, 0).action, ACTION_TEMPFAIL, "whoever writes it into MAIL FROM");
+    cr_expect_eq(deliver_signed(&w, other, 1).action, ACTION_TEMPFAIL);
+    cr_expect_eq(deliver_signed(&w, sender, 1).action, ACTION_NONE);
+    cr_expect_eq(facts_get(&w.scopes[STAGE_DATA]->facts, FACT_GREYLIST_KNOWN)->v.number, 1);
+    cr_expect_eq(deliver_signed(&w, below, 2).action, ACTION_NONE);
+    rule_on(&w, STORE_DENY, "net 203.0.113.9/32");
+    cr_expect_eq(deliver_signed(&w, sender, 1).action, ACTION_TEMPFAIL, "what is said of its address is more precise");
+    world_clear(&w);
+}
+
+Test(greylist, k_a_domain_is_denied_for_whom_dkim_passes)
+{
+    static const struct str sender[] = {STR("sender.example")};
+    struct world w;
+    world_init(&w, at_data, NULL);
+    cr_expect_eq(deliver_signed(&w, sender, 1).action, ACTION_TEMPFAIL);
+    wait_for(&w, 6 * MINUTE);
+    rule_on(&w, STORE_DENY, "domain example");
+    cr_expect_eq(deliver_signed(&w, sender, 1).action, ACTION_TEMPFAIL, "it never grows old enough");
+    cr_expect_eq(facts_get(&w.scopes[STAGE_DATA]->facts, FACT_GREYLIST_AGE)->state, FACT_ABSENT);
+    cr_expect_eq(deliver_signed(&w, NULL, 0).action, ACTION_NONE);
+    world_clear(&w);
+}
+
+/* Recipients were answered, then the store hangs: the ruling has the same deadline, and the message goes on. */
+Test(greylist, l_a_ruling_that_does_not_come)
+{
+    static const struct str sender[] = {STR("sender.example")};
+    struct world w;
+    struct walk walk;
+    world_init(&w, "stage rcpt\n  rule look: tag \"x\" when greylist.known\nstage data\n  rule grey: greylist 5m\n", NULL);
+    session(&w);
+    struct scope *to[] = {recipient(&w, "<u@our.test>", true)};
+    world_decide(&w, to[0], &(struct decide_input){0}, &walk);
+    another_store(&w, store_failing(w.loop, "too late", 5000));
+    struct scope *data = world_data(&w, 1000);
+    signed_by(data, sender, 1);
+    decide_open(data);
+    uint64_t start = loop_now(w.loop);
+    world_decide(&w, data, &(struct decide_input){.recipients = to, .recipient_count = 1}, &walk);
+    cr_expect_eq(walk.action, ACTION_NONE);
+    cr_expect_eq(loop_now(w.loop) - start, w.settings.store_deadline);
+    cr_expect_eq(facts_get(&data->facts, FACT_GREYLIST_KNOWN)->state, FACT_ERROR);
+    cr_expect(decide_gather(data));
+    scope_unref(&to[0]);
+    world_clear(&w);
+}
+
+/* Postmaster is known from the start: it neither holds up the other recipient nor lets it pass. */
+Test(greylist, m_postmaster_is_always_heard)
+{
+    struct world w;
+    world_init(&w, at_rcpt, NULL);
+    cr_expect_eq(deliver(&w, "<PostMaster@our.test>", true), ACTION_NONE);
+    cr_expect_eq(deliver(&w, "<abuse@our.test>", true), ACTION_NONE);
+    cr_expect_eq(deliver(&w, "<abuse2@our.test>", true), ACTION_TEMPFAIL);
+    another_policy(&w, at_data);
+    cr_expect_eq(deliver_both(&w, "<abuse@our.test>", "<postmaster@our.test>").action, ACTION_NONE);
+    cr_expect_eq(deliver_both(&w, "<abuse@our.test>", "<v@our.test>").action, ACTION_TEMPFAIL);
+    wait_for(&w, 6 * MINUTE);
+    cr_expect_eq(deliver_both(&w, "<v@our.test>", "<abuse@our.test>").action, ACTION_NONE);
+    world_clear(&w);
+}
+
 /* The client left while stage data waited: the record closes without the recipients. */
 Test(greylist, i_expired_while_waiting_in_data)
 {
