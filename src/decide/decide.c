@@ -187,12 +187,17 @@ void decide_open(struct scope *s)
     decide_gather(s);
 }
 
-void decide_open_recorded(struct scope *s)
+void decide_open_at_hand(struct scope *s)
 {
     for (int check = 0; check < CHECK_COUNT; check++) {
         if (checks[check].stage == s->stage && checks[check].instances == CHECK_ONE && !checks[check].deadline_setting)
             check_start(s, (enum check_id)check, 0);
     }
+}
+
+void decide_open_recorded(struct scope *s)
+{
+    decide_open_at_hand(s);
     decide_open(s);
 }
 

@@ -75,6 +75,7 @@ enum step arrival_balancer(struct session *s)
     }
     struct log_line l;
     log_begin(&l, LOG_WARN_, "proxy-protocol");
+    log_cstr(&l, "id", s->id);
     log_addr(&l, "balancer", &s->peer.addr);
     log_cstr(&l, "why", p.error);
     log_end(&l);

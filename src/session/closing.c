@@ -65,7 +65,7 @@ static bool was_rejected(const struct transaction *t)
 
 static void record_history(struct transaction *t, bool delivered)
 {
-    if (!policy_reads_history(t->policy) || !(delivered || was_rejected(t)))
+    if (t->exempt || !policy_reads_history(t->policy) || !(delivered || was_rejected(t)))
         return;
     struct store_operation op = {.kind = STORE_HISTORY,
                                  .mode = STORE_TOUCH,
@@ -349,6 +349,12 @@ void closing_session_ends(struct session *s)
 
 void closing_connection(struct session *s, enum hangup why)
 {
+    if (!s->connect && why == HANGUP_LIMIT)
+        return; /* refused at the door, like those that never became a session */
+    if (!s->connect) { /* a balancer's connection that never said whose it is */
+        s->exempt = true;
+        session_meet(s);
+    }
     struct transaction *t = transaction_new(s);
     s->messages--;
     s->had_transaction = false;

@@ -97,7 +97,7 @@ void session_end(struct session *s, enum hangup why)
     if (s->t) {
         relay_abandon(s);
         transaction_end(s, cut_short(why));
-    } else if (!s->had_transaction && s->connect) {
+    } else if (!s->had_transaction) {
         closing_connection(s, why);
     }
     closing_session_ends(s);

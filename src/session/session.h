@@ -104,6 +104,7 @@ struct transaction {
     struct policy *policy;         /* reference */
     struct addr_port client;
     bool esmtp, tls;
+    bool exempt;                   /* the session's: nothing of it is evidence */
     struct scope *scopes[STAGE_COUNT];           /* references; rcpt is per recipient */
     struct stage_verdict verdicts[STAGE_COUNT];
     struct scope *sticky;          /* helo scope of an earlier, refused name */

@@ -63,6 +63,10 @@ void stages_snapshot(struct session *s, struct facts *f)
 
 void stages_open(struct session *s, struct scope *scope)
 {
+    if (s->exempt) {
+        decide_open_at_hand(scope);
+        return;
+    }
     authentication_open(s, scope);
     if (s->proxy->parts.journal)
         decide_open_recorded(scope);
@@ -82,7 +86,7 @@ void stages_open_connect(struct session *s, struct str listener)
 {
     struct subject subject = {.client = s->peer, .listener = listener};
     s->connect = open_scope(s, STAGE_CONNECT, NULL, &subject);
-    if (s->tells_client) /* XCLIENT tells the confirmed name */
+    if (s->tells_client && !s->exempt) /* XCLIENT tells the confirmed name */
         check_start(s->connect, CHECK_FCRDNS, 0);
 }
 

@@ -19,6 +19,7 @@ struct transaction *transaction_new(struct session *s)
     t->client = s->peer;
     t->esmtp = s->esmtp;
     t->tls = s->tls;
+    t->exempt = s->exempt;
     t->scopes[STAGE_CONNECT] = scope_ref(s->connect);
     if (s->helo)
         t->scopes[STAGE_HELO] = scope_ref(s->helo);

@@ -27,7 +27,9 @@ struct decide_input {
 
 /* Starts the checks of this scope that the policy (any stage, monitor rules too) reads. Snapshots are the caller's to write. */
 void decide_open(struct scope *s);
-/* The same, and the checks that wait for nothing (names, addresses, sizes), asked for or not: a record wants them. */
+/* Starts the checks that wait for nothing (names, addresses, sizes), asked for or not: no DNS, no store. */
+void decide_open_at_hand(struct scope *s);
+/* Both: a record wants them. */
 void decide_open_recorded(struct scope *s);
 /* Starts every check of this scope, asked for or not (explain). */
 void decide_open_all(struct scope *s);
