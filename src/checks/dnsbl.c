@@ -124,7 +124,7 @@ enum list_state list_ask(struct scope *s, const struct declaration *list, struct
         return LIST_ERROR;
     }
     const struct dns_answer *a = scope_dns(s, str_of(name), DNS_A);
-    if (!a)
+    if (!a || list_is_awaited(s->world->health, list->zone))
         return LIST_NOT_YET;
     if (dnsbl_judge(a, list->kind == DECLARE_DNSWL, out->codes, LIST_CODES_MAX, &out->count, &out->why))
         return LIST_KNOWN;

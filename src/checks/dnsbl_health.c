@@ -21,6 +21,7 @@ struct watched {
     struct task task;
     struct dns_view *view;         /* a probe is under way */
     bool allow_list;
+    bool probed;                   /* at least once, whatever came of it */
     char listed[254], unlisted[254]; /* names of the two test points */
     struct buf shown;              /* the zone without its secret, for the log */
     const char *rests_why;         /* NULL: it does not rest */
@@ -30,6 +31,7 @@ struct list_health {
     struct loop *loop;
     struct resolver *resolver;
     struct map *lists; /* zone -> struct watched */
+    uint64_t await_until_ms;
 };
 
 struct list_health *list_health_new(struct loop *l, struct resolver *r)
@@ -77,6 +79,18 @@ const char *list_rests_why(const struct list_health *h, struct str zone)
     return w ? w->rests_why : NULL;
 }
 
+void list_health_await(struct list_health *h, uint64_t until_ms)
+{
+    h->await_until_ms = until_ms;
+}
+
+bool list_is_awaited(const struct list_health *h, struct str zone)
+{
+    const struct watched *w = find(h, zone);
+
+    return w && !w->probed && loop_now(h->loop) < h->await_until_ms;
+}
+
 static void say(const struct watched *w, enum log_level level, const char *event, const char *why)
 {
     struct log_line line;
@@ -122,6 +136,7 @@ static void look(struct task *t)
     if (!listed || !unlisted)
         return;
     bool certain;
+    w->probed = true;
     const char *why = judge(w, listed, unlisted, &certain);
     if (certain && why && !w->rests_why) {
         count(COUNTER_DNSBL_RESTED);
@@ -160,7 +175,8 @@ static struct watched *watched_new(struct list_health *h, const struct declarati
 
     *w = (struct watched){.health = h, .timer = {.fire = probe}, .task = {.run = look}, .allow_list = d->kind == DECLARE_DNSWL};
     dnsbl_zone_shown(d, &w->shown);
-    if (dnsbl_query_name(d, &listed, 128, w->listed) && dnsbl_query_name(d, &unlisted, 128, w->unlisted))
+    w->probed = !dnsbl_query_name(d, &listed, 128, w->listed) || !dnsbl_query_name(d, &unlisted, 128, w->unlisted);
+    if (!w->probed)
         timer_set_in(h->loop, &w->timer, 0);
     return w;
 }

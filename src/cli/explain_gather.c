@@ -249,14 +249,13 @@ static void wait_for_all(struct explain *e)
         decide_expire(leaf(e, i));
 }
 
-/* A list that lists everything or nothing rests (RFC 5782 section 5): its test points are asked first, as a running proxy has done long ago. */
+/* A list that lists everything or nothing rests (RFC 5782 section 5). A running proxy has asked for its test points long ago; here they are asked for
+ * beside everything else, and waited for before the list is believed. */
 static void probe_lists(struct explain *e)
 {
     list_health_watch(e->health, e->policy);
-    uint64_t end = loop_now(e->loop) + e->settings.dnsbl_deadline;
+    list_health_await(e->health, loop_now(e->loop) + e->settings.dnsbl_deadline);
     loop_turn(e->loop, false);
-    while (resolver_in_flight(e->resolver) > 0 && wait_turn(e, end))
-        ;
 }
 
 void explain_gather(struct explain *e)

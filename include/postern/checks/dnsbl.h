@@ -16,6 +16,9 @@ void list_health_watch(struct list_health *h, struct policy *p); /* probes the l
 void list_health_free(struct list_health **h);
 bool list_rests(const struct list_health *h, struct str zone);   /* h may be NULL: nothing rests */
 const char *list_rests_why(const struct list_health *h, struct str zone);
+/* A process that has just begun (explain): until this mono time no list is judged before its first probe is over. Without it a list is used at once. */
+void list_health_await(struct list_health *h, uint64_t until_ms);
+bool list_is_awaited(const struct list_health *h, struct str zone); /* h may be NULL */
 /* The name to ask for an address: reversed octets or nibbles and the zone, the secret of a private mirror put in (RFC 5782 2.1, 2.4). False: it does
  * not fit a DNS name. */
 bool dnsbl_query_name(const struct declaration *list, const struct addr *a, unsigned v6_bits, char out[254]);

@@ -143,6 +143,40 @@ Test(health, another_policy)
     world_close(&w);
 }
 
+/* A process that has just begun: the client and the test points are asked for side by side, and the list is believed when both are known; a probe without
+ * an answer holds it up until the given time at most. */
+Test(health, awaited)
+{
+    static const struct {
+        const char *listed;
+        uint64_t probe_ms, until_ms, took_ms;
+        const char *fact;
+    } rows[] = {
+        {"127.0.0.2", 300, 1000, 300, "127.0.0.2"},
+        {"nxdomain", 300, 1000, 300, "(error: the list rests*"},
+        {"127.0.0.2", 10, 1000, 50, "127.0.0.2"}, /* the client's answer is the later one */
+        {"never", 0, 5000, 5000, "127.0.0.2"},    /* the list's deadline */
+        {"nxdomain", 300, 0, 50, "127.0.0.2"},    /* not awaited: believed until it is known better */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct world w;
+        begin(&w, "dnsbl zen \"zen.test\"\nstage connect\n");
+        if (rows[i].until_ms)
+            list_health_await(w.evidence.health, loop_now(w.loop) + rows[i].until_ms);
+        answers_after(&w, LISTED, DNS_A, rows[i].listed, rows[i].probe_ms);
+        answers(&w, UNLISTED, DNS_A, "nxdomain");
+        answers_after(&w, "9.113.0.203.zen.test", DNS_A, "127.0.0.2", 50);
+        struct scope *s = world_connect(&w, "203.0.113.9");
+        uint64_t took = world_run(&w, s, CHECK_DNSBL, 0);
+        cr_assert_eq(took, rows[i].took_ms, "case %zu: %llu ms", i, (unsigned long long)took);
+        cr_assert_eq(list_is_awaited(w.evidence.health, STR("zen.test")), false);
+        expect(s, "dnsbl.zen", rows[i].fact);
+        scope_unref(&s);
+        world_close(&w);
+    }
+    cr_assert(!list_is_awaited(NULL, STR("zen.test")));
+}
+
 Test(health, freed_while_probing)
 {
     struct world w;
