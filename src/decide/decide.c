@@ -12,6 +12,9 @@
  * trace there. A policy in which only monitor rules ask for it gets it at once, reading only. In stage data it speaks for all
  * recipients: see greylist.c.
  *
+ * A rate is a snapshot of the moment in which a rule asks for it, so it too is started when a walk wants it; one that only
+ * monitor rules of the stage read, when the stage has been decided without them.
+ *
  * Nobody is called back here. When an answer arrives, the owner of the scope is woken and calls decide_stage() again.
  */
 #include "postern/decide/decide.h"
@@ -52,7 +55,7 @@ bool decide_provide(struct scope *s, int fact)
 {
     uint16_t instance = 0;
     enum check_id check = check_of_fact(s->policy, fact, &instance);
-    struct scope *home = check == CHECK_COUNT ? NULL : scope_of(s, checks[check].stage);
+    struct scope *home = check == CHECK_COUNT ? NULL : check_home(s, check);
     if (!home)
         return set_not_gathered(s, fact);
     const struct check_run *run = find_run(home, check, instance);
@@ -123,7 +126,7 @@ static bool gather_once(struct scope *s)
     for (size_t i = 0; i < s->run_count; i++) { /* the count grows while checks ask for more */
         if (s->runs[i].done)
             continue;
-        if (checks[s->runs[i].check].stage != s->stage)
+        if (check_home(s, (enum check_id)s->runs[i].check) != s) /* it stands for the recipients' checks */
             moved |= greylist_expire(s, &s->runs[i]);
         else
             moved |= step(s, i);
@@ -210,13 +213,30 @@ void decide_open_all(struct scope *s)
     for (size_t id = FACT_COUNT; id < schema_count(s->facts.schema); id++) {
         uint16_t instance = 0;
         enum check_id check = check_of_fact(s->policy, (int)id, &instance);
-        if (check != CHECK_COUNT && checks[check].stage == s->stage)
+        if (check != CHECK_COUNT && fact_readable(schema_fact(s->facts.schema, (int)id), s->stage) && check_home(s, check) == s)
             check_start(s, check, instance);
     }
     decide_gather(s);
 }
 
 /* --- deciding --- */
+
+/* No walk stops for a monitor rule: the rates that only those read are asked for behind it. */
+static void start_monitored_rates(struct scope *s)
+{
+    bool any = false;
+    for (int kind = 0; kind < RATE_COUNT; kind++)
+        any |= policy_rate_count(s->policy, (enum rate_kind)kind) > 0;
+    if (!any)
+        return;
+    struct fact_bits needs = policy_needs(s->policy, s->stage, true);
+    for (int id = bits_next(&needs, FACT_COUNT); id >= 0; id = bits_next(&needs, id + 1)) {
+        uint16_t instance;
+        if (!facts_has(&s->facts, id) && check_of_fact(s->policy, id, &instance) == CHECK_RATE)
+            decide_provide(s, id);
+    }
+    decide_gather(s);
+}
 
 /* What the walk stopped for: its makers are started, or it is declared not to come. True: worth walking again. */
 static bool provide_wanted(struct scope *s, const struct fact_bits *wanted, const struct decide_input *in)
@@ -245,8 +265,10 @@ enum decide_result decide_stage(struct scope *s, const struct decide_input *in, 
             greylist_collect(s, in, false);
         decide_gather(s);
         policy_walk(s->policy, &walk, &s->arena, out);
-        if (out->done)
+        if (out->done) {
+            start_monitored_rates(s);
             return DECIDE_DONE;
+        }
     } while (provide_wanted(s, &out->wanted, in));
     return DECIDE_NOT_YET;
 }

@@ -28,6 +28,8 @@ static void fact_row(struct buf *out, const struct fact_info *info)
         buf_cstr(out, " (the value of the moment)");
     if (info->flags & FACT_ALSO_DATA)
         buf_cstr(out, " (readable in stage data too)");
+    if (info->flags & FACT_KEY)
+        buf_cstr(out, " (rates may be counted by it)");
     if (info->deadline.n)
         buf_printf(out, "; without an answer in time `%.*s`", STR_ARG(info->deadline));
     buf_cstr(out, " |\n");

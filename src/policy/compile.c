@@ -41,6 +41,8 @@ static const char *hint_fact(struct loader *l, struct str name)
     const char *otherwise = NULL;
     if (str_starts(name, STR("dnsbl.")) || str_starts(name, STR("dnswl.")))
         otherwise = "declare it, as in: dnsbl NAME \"zone.example\"";
+    else if (str_starts(name, STR("rate.")))
+        otherwise = "declare it, as in: rate NAME recipients by client.net over 1h";
     else if (str_starts(name, STR("marked.")))
         otherwise = "declare it (mark NAME), or let a rule mark it";
     return hint_meant(l, suggestion, otherwise);

@@ -168,22 +168,9 @@ static bool parse_header(struct effect_parse *e)
     return take_text(e) || parse_expected(e->p, "the header field's value in quotes");
 }
 
-static bool parse_duration(struct effect_parse *e, uint64_t least, uint64_t most)
+static bool take_duration(struct effect_parse *e, uint64_t least, uint64_t most)
 {
-    struct token t = e->p->lexer.current;
-    char from[32], to[32];
-    if (t.kind != TOKEN_WORD)
-        return parse_expected(e->p, "a duration");
-    if (!duration_parse(t.text, &e->effect.ms)) {
-        COMPLAIN(e->p->l, BAD_DURATION, t.span, "such as 10s, 5m, 2h, 7d", STR_ARG(t.text));
-        return false;
-    }
-    if (e->effect.ms < least || e->effect.ms > most) {
-        COMPLAIN(e->p->l, DURATION_RANGE, t.span, NULL, effect_names[e->effect.kind], duration_format(least, from), duration_format(most, to));
-        return false;
-    }
-    lexer_take(&e->p->lexer);
-    return true;
+    return parse_duration(e->p, effect_names[e->effect.kind], least, most, &e->effect.ms);
 }
 
 static bool parse_mark_effect(struct effect_parse *e)
@@ -193,7 +180,7 @@ static bool parse_mark_effect(struct effect_parse *e)
         return false;
     e->effect.name = t.text;
     declare_mark(e->p->l, t.text, t.span);
-    return parse_duration(e, 1000, 364ull * 24 * 3600 * 1000);
+    return take_duration(e, 1000, 364ull * 24 * 3600 * 1000);
 }
 
 static bool parse_class(struct effect_parse *e)
@@ -216,7 +203,7 @@ static bool parse_greylist(struct effect_parse *e)
         COMPLAIN(e->p->l, GREYLIST_STAGE, e->span, NULL);
         return false;
     }
-    if (!parse_duration(e, 1000, 24ull * 3600 * 1000))
+    if (!take_duration(e, 1000, 24ull * 3600 * 1000))
         return false;
     e->effect.code = 451;
     e->effect.enhanced = STR("4.7.1");
@@ -306,7 +293,7 @@ static bool parse_arguments(struct effect_parse *e)
     case EFFECT_SCORE: return parse_score(e);
     case EFFECT_TAG: return parse_tag(e);
     case EFFECT_HEADER: return parse_header(e);
-    case EFFECT_TARPIT: return parse_duration(e, 1, 60 * 1000);
+    case EFFECT_TARPIT: return take_duration(e, 1, 60 * 1000);
     case EFFECT_MARK: return parse_mark_effect(e);
     case EFFECT_CLASS: return parse_class(e);
     case EFFECT_REJECT: case EFFECT_TEMPFAIL: return parse_refusal(e);

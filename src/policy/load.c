@@ -27,7 +27,7 @@ static const struct node *greylist_node(struct loader *l, uint64_t ms)
     return &n->not;
 }
 
-static void needs_of(struct rule *rule)
+static void needs_of(const struct loader *l, struct rule *rule)
 {
     node_facts(rule->when, &rule->needs);
     node_facts(rule->grey, &rule->needs);
@@ -38,6 +38,7 @@ static void needs_of(struct rule *rule)
                 fact_bit_set(&rule->needs, text->parts[k].fact);
         }
     }
+    rates_needs(l, rule);
     rule->needs.word[FACT_SCORE / 64] &= ~((uint64_t)1 << (FACT_SCORE % 64)); /* nobody has to find that out */
 }
 
@@ -54,7 +55,7 @@ static void compile_rule(struct loader *l, struct parsed_rule *r)
         if (r->effects[i].kind == EFFECT_GREYLIST)
             r->rule.grey = greylist_node(l, r->effects[i].ms);
     }
-    needs_of(&r->rule);
+    needs_of(l, &r->rule);
 }
 
 /* The rules of each stage as arrays, in the order in which they were read. */
@@ -90,6 +91,7 @@ static void load(struct loader *l, const char *path)
         compile_rule(l, r);
     check_reached(l);
     gather_rules(l);
+    rates_gather(l);
     snprintf(p->digest, sizeof(p->digest), "%016llx", (unsigned long long)l->hash);
 }
 

@@ -93,6 +93,8 @@ void parse_source(struct loader *l, const struct source *source);
 bool parse_expected(struct parser *p, const char *what);  /* complains of the current token; false */
 bool parse_name(struct parser *p, const char *what, struct token *out);
 bool parse_string(struct parser *p, const char *what, struct token *out);
+/* From least to most milliseconds; `of` takes it, in the words of a complaint. */
+bool parse_duration(struct parser *p, const char *of, uint64_t least, uint64_t most, uint64_t *ms);
 struct span span_join(struct span from, struct span to);
 const char *hint_meant(struct loader *l, struct str suggestion, const char *otherwise); /* "did you mean 'x'?" or otherwise */
 const char *hint_words(struct loader *l, struct str word, const char *const *words, size_t count); /* did you mean, or "one of: ..." */
@@ -114,6 +116,11 @@ struct expr *parse_expr(struct parser *p); /* NULL: complained */
 bool parse_dns_list(struct parser *p, enum declaration_kind kind);
 bool parse_mark(struct parser *p);
 void declare_mark(struct loader *l, struct str name, struct span span);
+
+/* rates.c */
+bool parse_rate(struct parser *p);
+void rates_needs(const struct loader *l, struct rule *rule); /* what the rates that it reads are counted by */
+void rates_gather(struct loader *l);                         /* those that some rule reads */
 
 /* lists.c */
 bool parse_list(struct parser *p);

@@ -102,8 +102,9 @@ enum effect_kind {
 };
 extern const char *const effect_names[EFFECT_COUNT];
 extern const bool effect_ends[EFFECT_COUNT];
-/* The table of effects in Markdown, as in README.md. */
+/* The tables of effects and of what rates count in Markdown, as in README.md. */
 void effects_markdown(struct buf *out);
+void rates_markdown(struct buf *out);
 
 struct effect {
     enum effect_kind kind;
@@ -144,6 +145,8 @@ struct policy {
     size_t list_count;
     struct rule *rules[STAGE_COUNT];
     size_t rule_count[STAGE_COUNT];
+    const uint16_t *rates[RATE_COUNT]; /* indexes of declarations that some rule reads */
+    size_t rate_count[RATE_COUNT];
     struct str *headers;
     size_t header_count;
 };

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "postern/base/codec.h"
+
 /* --- small things --- */
 
 void *loader_grow(void *list, size_t count, size_t *cap, size_t item)
@@ -158,6 +160,24 @@ bool parse_string(struct parser *p, const char *what, struct token *out)
     *out = p->lexer.current;
     if (out->kind != TOKEN_STRING)
         return parse_expected(p, what);
+    lexer_take(&p->lexer);
+    return true;
+}
+
+bool parse_duration(struct parser *p, const char *of, uint64_t least, uint64_t most, uint64_t *ms)
+{
+    struct token t = p->lexer.current;
+    char from[32], to[32];
+    if (t.kind != TOKEN_WORD)
+        return parse_expected(p, "a duration");
+    if (!duration_parse(t.text, ms)) {
+        COMPLAIN(p->l, BAD_DURATION, t.span, "such as 10s, 5m, 2h, 7d", STR_ARG(t.text));
+        return false;
+    }
+    if (*ms < least || *ms > most) {
+        COMPLAIN(p->l, DURATION_RANGE, t.span, NULL, of, duration_format(least, from), duration_format(most, to));
+        return false;
+    }
     lexer_take(&p->lexer);
     return true;
 }
@@ -325,7 +345,7 @@ static bool parse_rule(struct parser *p, struct span begin)
     return true;
 }
 
-static const char *const declarations[] = {"dnsbl", "dnswl", "list", "condition", "mark", "include", "stage", "rule"};
+static const char *const declarations[] = {"dnsbl", "dnswl", "list", "rate", "condition", "mark", "include", "stage", "rule"};
 
 static bool parse_line(struct parser *p)
 {
@@ -345,6 +365,8 @@ static bool parse_line(struct parser *p)
         return parse_dns_list(p, DECLARE_DNSBL);
     if (str_eq(word.text, STR("dnswl")))
         return parse_dns_list(p, DECLARE_DNSWL);
+    if (str_eq(word.text, STR("rate")))
+        return parse_rate(p);
     if (str_eq(word.text, STR("mark")))
         return parse_mark(p);
     if (str_eq(word.text, STR("include")))

@@ -1,5 +1,6 @@
 /*
- * closing.c - the end of a transaction, or of a connection without one: marks and passes to the store, one log line, one journal record.
+ * closing.c - the end of a transaction, or of a connection without one: marks, passes, history and rates to the store, one log line, one journal
+ * record.
  *
  * Evidence may come after the session went: monitor rules and later replays want it. So an ended transaction waits for the checks that were
  * started, at most until their deadlines (and while there are not too many waiting), then its record is written and it is freed.
@@ -89,6 +90,8 @@ static void to_store(struct transaction *t)
     if (delivered)
         record_passes(t);
     record_history(t, delivered);
+    if (delivered || strcmp(t->end, "client-left-after-dot") == 0)
+        rates_message(t);
 }
 
 /* --- record and log ------------------------------------------------------------------------------------------------------------ */

@@ -34,6 +34,7 @@ void proxy_set_policy(struct proxy *p, struct policy *policy)
     struct policy *old = p->policy;
     p->policy = policy_ref(policy);
     p->snapshots = stages_want_snapshots(p, policy);
+    p->in_turn = rates_want_turns(policy);
     policy_unref(&old);
 }
 

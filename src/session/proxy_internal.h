@@ -19,6 +19,7 @@ struct proxy {
     struct evidence_world world;
     struct policy *policy;       /* for new sessions; reference */
     bool snapshots;              /* see stages_want_snapshots() */
+    bool in_turn;                /* see rates_want_turns() */
     struct backends *backends;
     struct session *sessions;
     size_t session_count;

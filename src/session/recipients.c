@@ -172,6 +172,7 @@ static bool class_one(struct session *s, struct recipient *r)
         t->class = r->class;
         t->route = r->route;
         t->class_users++;
+        rates_recipient(s, r);
         relay_recipient(s, r);
         return true;
     }
@@ -202,6 +203,7 @@ static void speak_answer(struct session *s, struct recipient *r)
     else if (r->relay == RELAY_NO)
         t->class_users--;
     count_answer(r);
+    rates_answer(s, r);
     r->spoken = reply_text(&t->arena, &r->reply);
     r->state = RECIPIENT_SPOKEN;
     t->unspoken--;
@@ -216,7 +218,7 @@ void recipients_run(struct session *s)
         return;
     bool earlier_waits = false; /* the class of a message must not hang on who was decided first */
     for (struct recipient *r = t->next_spoken; r; r = r->next) {
-        if (r->state == RECIPIENT_DECIDING)
+        if (r->state == RECIPIENT_DECIDING && !(earlier_waits && s->in_turn))
             decide_one(s, r);
         if (r->state == RECIPIENT_DECIDED && !earlier_waits)
             class_one(s, r);

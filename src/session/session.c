@@ -50,6 +50,7 @@ void session_new(struct proxy *p, struct stream *client, const struct arrival *a
     s->tells_client = p->tells_client;
     s->policy = policy_ref(p->policy);
     s->snapshots = p->snapshots;
+    s->in_turn = p->in_turn;
     s->dns_budget = (unsigned)p->parts.settings->dns_questions;
     s->start_ms = s->idle_since = session_now(s);
     s->start_wall_ms = loop_wall(session_loop(s));
@@ -94,6 +95,8 @@ void session_end(struct session *s, enum hangup why)
     struct loop *l = session_loop(s);
     if (hangup_counters[why] != COUNTER_NONE)
         count((enum counter)hangup_counters[why]);
+    rates_errors(s);
+    rates_connection(s);
     if (s->t) {
         relay_abandon(s);
         transaction_end(s, cut_short(why));
@@ -257,6 +260,8 @@ static bool run_steps(struct session *s)
         do {
             recipients_run(s);
             r = one_step(s);
+            if (r == STEP_DONE)
+                rates_errors(s);
             s->stirred |= r == STEP_DONE;
         } while (r == STEP_DONE);
     } while (r != STEP_END && s->stirred);

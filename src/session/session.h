@@ -165,6 +165,8 @@ struct session {
     bool admitted;                 /* counted among the connections of its address */
     bool exempt;                   /* a balancer's own health check: no check applies */
     bool snapshots;                /* somebody reads the facts that change by nature */
+    bool in_turn;                  /* recipients are decided one after the other */
+    bool counted;                  /* among its client's connections, for rates */
     bool early_talk, early_pipelining, http;
     bool greeting_refused;         /* 554: only QUIT is served (RFC 5321 3.1) */
     bool refused_now;              /* a `now` rule has spoken: what follows is refused alike */
@@ -178,6 +180,7 @@ struct session {
     bool command_begun;            /* the verb has done its first, unrepeatable part */
     bool command_sent;             /* the backend was asked */
     unsigned messages, errors, junk, dns_budget;
+    unsigned errors_counted;       /* for rates */
     unsigned closing;              /* transactions of it that wait for late evidence */
     uint32_t tarpit_used;          /* milliseconds */
     uint64_t start_ms, start_wall_ms;
@@ -285,6 +288,14 @@ void closing_session_runs(struct session *s); /* something arrived: it may be wh
 void closing_session_ends(struct session *s); /* they wait on by themselves */
 void closing_expire(struct transaction *t);   /* one that waits: its record now */
 void closing_connection(struct session *s, enum hangup why); /* a connection without a transaction */
+
+/* --- rates.c: what happened, for the rates that rules read --- */
+void rates_connection(struct session *s); /* stage connect is decided, or the connection ends; the first call counts */
+void rates_errors(struct session *s);     /* those since the last call */
+void rates_recipient(const struct session *s, const struct recipient *r); /* it goes on to the backend */
+void rates_answer(const struct session *s, const struct recipient *r);    /* what the backend, or who else, said to it is known */
+void rates_message(const struct transaction *t);                         /* the backend has it */
+bool rates_want_turns(const struct policy *p); /* recipients must be decided one after the other */
 
 /* --- verbs.c --- */
 enum step verb_run(struct session *s);        /* s->command */

@@ -159,6 +159,7 @@ static void keep_verdict(struct session *s, enum stage stage, struct scope *scop
         s->connect_verdict = v;
     else if (stage == STAGE_HELO)
         s->helo_verdict = v;
+    rates_connection(s);
     tarpit_add(s, walk->tarpit_ms, &s->hold_until);
 }
 

@@ -62,6 +62,20 @@ bool enhanced_parse(struct str s, struct enhanced *out)
     return true;
 }
 
+bool reply_says_unknown(const struct reply *r)
+{
+    const struct enhanced *e = &r->enhanced;
+
+    if (!reply_is(r, 5))
+        return false;
+    if (e->class == 0 || (e->subject == 0 && e->detail == 0))
+        return r->code == 550;
+    if (e->subject == 4) /* "Recipient address rejected: Access denied", as Exchange Online says it */
+        return e->detail == 1;
+    /* RFC 3463 3.2: other address status, bad mailbox, bad syntax of it, moved without a trace; 10 is Exchange's "RecipientNotFound" */
+    return e->subject == 1 && (e->detail == 0 || e->detail == 1 || e->detail == 3 || e->detail == 6 || e->detail == 10);
+}
+
 const char *enhanced_format(struct enhanced e, char out[16])
 {
     if (e.class == 0)

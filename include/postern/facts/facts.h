@@ -22,7 +22,15 @@ enum fact_id {
     FACT_COUNT
 };
 
-enum stage { STAGE_CONNECT, STAGE_HELO, STAGE_MAIL, STAGE_RCPT, STAGE_DATA, STAGE_COUNT };
+enum stage {
+    STAGE_CONNECT,
+    STAGE_HELO,
+    STAGE_MAIL,
+    STAGE_RCPT,
+    STAGE_DATA,
+    STAGE_COUNT,
+    STAGE_EACH = STAGE_COUNT /* of a check: the stage that is being decided (checks.def) */
+};
 extern const char *const stage_names[STAGE_COUNT]; /* "connect" ... */
 bool stage_parse(struct str s, enum stage *out);
 
@@ -32,8 +40,9 @@ extern const char *const fact_type_names[]; /* as people read them: "yes or no",
  * SNAPSHOT: changes by nature; each evaluation has its own, in the evaluated scope.
  * ALSO_DATA: a fact of stage rcpt that stage data may read too, as a value of its own in the content scope (greylist.*: there it speaks for all
  * recipients of the message together). From a content scope it is written into and read from that scope, never from a recipient's.
+ * KEY: rates may be counted by it: TEXT or ADDR, and its check waits for nothing.
  */
-enum { FACT_SNAPSHOT = 1, FACT_ALSO_DATA = 2 };
+enum { FACT_SNAPSHOT = 1, FACT_ALSO_DATA = 2, FACT_KEY = 4 };
 
 enum fact_state { FACT_UNKNOWN, FACT_ABSENT, FACT_KNOWN, FACT_ERROR };
 
@@ -55,7 +64,7 @@ struct fact_info {
     struct str name;
     enum fact_type type;
     enum stage stage;
-    unsigned flags;        /* FACT_SNAPSHOT, FACT_ALSO_DATA */
+    unsigned flags;        /* FACT_SNAPSHOT, FACT_ALSO_DATA, FACT_KEY */
     struct str deadline;   /* empty: error; else the word it becomes */
     struct str maker;      /* name of the check */
     struct str values;     /* WORD: its words, separated by spaces */
@@ -86,12 +95,12 @@ static inline bool fact_bit(const struct fact_bits *b, int id) { return b->word[
 struct facts {
     const struct schema *schema; /* borrowed: whoever holds the scope holds the schema */
     struct facts *parent;        /* the wider scope; NULL for connection */
-    enum stage stage;
     struct arena *arena;         /* where values are copied to; lives as long as this */
     const uint64_t *now_ms;      /* monotonic now, for at_ms; may be NULL */
     uint64_t start_ms;           /* of the connection */
     struct fact_slot *slots;     /* sparse: few facts live in a scope */
     uint16_t count, cap;
+    enum stage stage;
 };
 
 void facts_init(struct facts *f, const struct schema *schema, enum stage stage, struct facts *parent, struct arena *arena,

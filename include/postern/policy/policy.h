@@ -11,24 +11,36 @@
 
 enum declaration_kind { DECLARE_DNSBL, DECLARE_DNSWL, DECLARE_LIST, DECLARE_RATE, DECLARE_MARK, DECLARE_CONDITION };
 
+enum rate_kind { /* what a rate counts */
+#define RATE(id, word, stage, help) RATE_##id,
+#include "postern/policy/rates.def"
+#undef RATE
+    RATE_COUNT
+};
+
 /* What checks need to know of a declaration that makes a fact. */
 struct declaration {
     enum declaration_kind kind;
     struct str name;
-    int fact;          /* id of dnsbl.NAME, dnswl.NAME, marked.NAME; -1: makes none */
+    int fact;          /* id of dnsbl.NAME, dnswl.NAME, rate.NAME, marked.NAME; -1: makes none */
     /* DNSBL, DNSWL: */
     struct str zone;   /* lower case, without a trailing dot */
     bool ipv4, ipv6;   /* address families the list knows; default both */
     unsigned v6_bits;  /* 64: host bits zeroed before asking (default); 128: whole address */
     struct str hide;   /* part of the zone that replies, logs and records never show (the key of a private mirror); empty: none */
     bool probe;        /* RFC 5782 section 5 test points are asked (default) */
+    /* RATE: */
+    enum rate_kind counts;
+    int key;           /* the fact by which it is counted */
+    uint64_t window_ms;
     struct span span;
 };
 
 /*
- * Syntax of the list declarations:
+ * Syntax of the declarations that make facts:
  *     dnsbl NAME "zone" [ipv4] [ipv6] [whole-ipv6] [no-probe] [key "secret"]
  * `key "secret"`: the zone may hold {key}; the secret stands there when asking and "<key>" is shown instead anywhere else.
+ *     rate NAME connections|errors|messages|recipients|unknown by FACT over DURATION
  * marked.NAME comes into being by a rule's `mark NAME DURATION` effect anywhere in the policy, or by `mark NAME` as a declaration.
  */
 
@@ -54,6 +66,10 @@ size_t policy_declaration_count(const struct policy *p);
 const struct declaration *policy_declaration(const struct policy *p, size_t i);
 const struct declaration *policy_declaration_of_fact(const struct policy *p, int fact); /* NULL: none */
 
+/* The rates that count this and that some rule reads, monitor rules included: the others are not counted. */
+size_t policy_rate_count(const struct policy *p, enum rate_kind kind);
+const struct declaration *policy_rate(const struct policy *p, enum rate_kind kind, size_t i);
+
 /* Is text in the list of this name (domain, address or word lists)? False when there is no such list. */
 bool policy_list_has(const struct policy *p, struct str name, struct str text);
 
@@ -67,8 +83,8 @@ struct rule_info {
     unsigned line;
 };
 struct rule_info policy_rule(const struct policy *p, enum stage stage, size_t i);
-/* The facts that the rules of a stage read (conditions and texts; conditions by name resolved; greylist's own facts included). `score` is not
- * among them: the walk makes it. */
+/* The facts that the rules of a stage read (conditions and texts; conditions by name resolved; greylist's own facts and what a rate is counted
+ * by included). `score` is not among them: the walk makes it. */
 struct fact_bits policy_needs(const struct policy *p, enum stage stage, bool with_monitor_rules);
 /* Could a rule at index >= from of this stage speak before RCPT (`reject now`, `tempfail now`, tarpit)? False for stages
  * rcpt and data. */

@@ -43,6 +43,8 @@ void reply_format(struct buf *out, const struct reply *r, bool with_enhanced, st
 /* "550 5.7.1 text", lines joined by '; ' - for logs and the journal. */
 struct str reply_text(struct arena *arena, const struct reply *r);
 static inline bool reply_is(const struct reply *r, int first_digit) { return r->code / 100 == first_digit; }
+/* Does this answer to RCPT say that there is no such mailbox? By its enhanced code; without one, 550. */
+bool reply_says_unknown(const struct reply *r);
 
 /* --- replies of a backend ------------------------------------------------------------------------------------------------- */
 

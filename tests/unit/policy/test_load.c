@@ -198,6 +198,41 @@ Test(load, a_policy_outlives_its_other_references)
     policy_unref(&other);
 }
 
+/* The same rate however it is written; read from the stage on in which its key is known, and counted only when a rule reads it. */
+Test(load, rates_and_who_reads_them)
+{
+    struct policy *p = load_text("rate hourly recipients by client.net over 1h\nrate minutes messages by mail.domain over 90m\n"
+                                 "rate unread recipients by rcpt.domain over 1d\nrate watched recipients by rcpt.domain over 24h\n"
+                                 "condition much: rate.hourly > 10\n"
+                                 "stage connect\n rule a: score 1 when much\n"
+                                 "stage rcpt\n rule b monitor: reject \"{rate.watched}\"\n rule c: reject when rate.minutes > 3\n");
+    struct schema *s = policy_schema(p);
+    const struct declaration *d = policy_declaration_of_fact(p, schema_find(s, STR("rate.hourly")));
+    cr_assert_not_null(d);
+    cr_expect(d->kind == DECLARE_RATE && d->counts == RATE_RECIPIENTS && d->key == FACT_CLIENT_NET && d->window_ms == 3600000);
+    const struct fact_info *info = schema_fact(s, d->fact);
+    cr_expect(info->type == FACT_INT && info->stage == STAGE_CONNECT && info->flags == FACT_SNAPSHOT);
+    cr_expect(str_eq(info->definition, STR("rate recipients by client.net over 1h")));
+    d = policy_declaration_of_fact(p, schema_find(s, STR("rate.minutes")));
+    cr_assert_not_null(d);
+    cr_expect(str_eq(schema_fact(s, d->fact)->definition, STR("rate messages by mail.domain over 1h30m")));
+    cr_expect_eq(schema_fact(s, d->fact)->stage, STAGE_MAIL);
+    int unread = schema_find(s, STR("rate.unread")), watched = schema_find(s, STR("rate.watched"));
+    cr_expect(str_eq(schema_fact(s, unread)->definition, schema_fact(s, watched)->definition));
+
+    cr_assert_eq(policy_rate_count(p, RATE_RECIPIENTS), 2);
+    cr_expect(str_eq(policy_rate(p, RATE_RECIPIENTS, 0)->name, STR("hourly")));
+    cr_expect(str_eq(policy_rate(p, RATE_RECIPIENTS, 1)->name, STR("watched")));
+    cr_assert_eq(policy_rate_count(p, RATE_MESSAGES), 1);
+    cr_expect(str_eq(policy_rate(p, RATE_MESSAGES, 0)->name, STR("minutes")));
+    cr_expect(policy_rate_count(p, RATE_CONNECTIONS) + policy_rate_count(p, RATE_ERRORS) + policy_rate_count(p, RATE_UNKNOWN) == 0);
+
+    struct fact_bits connect = policy_needs(p, STAGE_CONNECT, true), rcpt = policy_needs(p, STAGE_RCPT, true);
+    cr_expect(fact_bit(&connect, FACT_CLIENT_NET), "what a rate is counted by is needed too");
+    cr_expect(fact_bit(&rcpt, FACT_MAIL_DOMAIN) && fact_bit(&rcpt, FACT_RCPT_DOMAIN));
+    policy_unref(&p);
+}
+
 Test(load, an_empty_policy_is_one)
 {
     struct policy *p = load_text("");
@@ -206,8 +241,21 @@ Test(load, an_empty_policy_is_one)
     policy_unref(&p);
 }
 
-/* The table of effects in policy/README.md is what effects_markdown() writes. */
-Test(markdown, the_reference_lists_the_effects_as_they_are)
+/* The tables of effects and of what rates count in policy/README.md are what the code writes. */
+static void same_table(const char *readme, const char *begin, const char *end, void (*write)(struct buf *out))
+{
+    struct buf want = {0};
+    const char *from = strstr(readme, begin), *to = strstr(readme, end);
+    cr_assert(from && to && from < to, "markers in policy/README.md");
+    from += strlen(begin);
+    write(&want);
+    struct str have = {from, (size_t)(to - from)};
+    cr_expect(str_eq(have, buf_view(&want)), "policy/README.md is behind; between '%s' and its end there should be:\n%.*s", begin,
+              STR_ARG(buf_view(&want)));
+    buf_free(&want);
+}
+
+Test(markdown, the_reference_lists_effects_and_rates_as_they_are)
 {
     const char *source = getenv("POSTERN_SOURCE");
     cr_assert_not_null(source, "POSTERN_SOURCE names the source tree");
@@ -215,19 +263,13 @@ Test(markdown, the_reference_lists_the_effects_as_they_are)
     snprintf(path, sizeof(path), "%s/policy/README.md", source);
     FILE *f = fopen(path, "r");
     cr_assert_not_null(f, "%s", path);
-    struct buf text = {0}, want = {0};
+    struct buf text = {0};
     size_t n;
     while ((n = fread(buf_room(&text, 4096), 1, 4096, f)) > 0)
         text.n += n;
     fclose(f);
     buf_char(&text, '\0');
-    const char *from = strstr(text.p, "<!-- effects -->\n"), *to = strstr(text.p, "<!-- end of effects -->\n");
-    cr_assert(from && to && from < to, "markers in policy/README.md");
-    from += strlen("<!-- effects -->\n");
-    effects_markdown(&want);
-    struct str have = {from, (size_t)(to - from)};
-    cr_expect(str_eq(have, buf_view(&want)), "policy/README.md is behind effects.def; between the markers there should be:\n%.*s",
-              STR_ARG(buf_view(&want)));
-    buf_free(&want);
+    same_table(text.p, "<!-- effects -->\n", "<!-- end of effects -->\n", effects_markdown);
+    same_table(text.p, "<!-- rates -->\n", "<!-- end of rates -->\n", rates_markdown);
     buf_free(&text);
 }
