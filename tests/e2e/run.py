@@ -31,7 +31,7 @@ INSIDE = "POSTERN_E2E_NAMESPACE"
 UNSHARE = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 NETWORKS = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"]
 ADDRESSES6 = ["2001:db8::25", "2001:db8::9", "2001:db8:bad::9"]
-PROGRAMS = ["postfix", "rbldnsd", "nsd", "unbound", "swaks", "smtp-source"]
+PROGRAMS = ["postfix", "rbldnsd", "nsd", "unbound", "swaks", "smtp-source", "redis-server"]
 
 
 def enter_namespaces():

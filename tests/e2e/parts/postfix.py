@@ -58,6 +58,7 @@ proxymap  unix  - - n - - proxymap
 tlsmgr    unix  - - n 1000? 1 tlsmgr
 error     unix  - - n - - error
 retry     unix  - - n - - error
+smtp      unix  - - n - - smtp
 virtual   unix  - n n - - virtual
 anvil     unix  - - n - 1 anvil
 postlog   unix-dgram n - n - 1 postlogd

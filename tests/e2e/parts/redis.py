@@ -1,0 +1,95 @@
+"""Redis: a private server, in the clear or over TLS, that keeps nothing; and a fake one that answers what it is told, however wrong."""
+import os
+import signal
+import socket
+import threading
+
+from .process import can_connect, expect, free_port, wait_until
+
+
+class Redis:
+    """certificate: over TLS alone (authority: whose clients it takes, when they must show a certificate). user, password: nobody else may enter."""
+
+    def __init__(self, world, certificate=None, authority=None, user=None, password=None, port=None):
+        self.world = world
+        self.folder = world.folder("redis")
+        self.port = port or free_port()
+        self.certificate = certificate
+        self.authority = authority
+        self.user, self.password = user, password
+        self.process = None
+
+    def settings(self):
+        """As Postern's settings name it."""
+        named = {"store": "redis", "redis": f"{'rediss://localhost' if self.certificate else '127.0.0.1'}:{self.port}"}
+        if self.certificate:
+            named["redis_ca"] = f'"{self.authority.file}"'
+        if self.user:
+            path = os.path.join(self.folder, "password")
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(self.password + "\n")
+            named.update(redis_user=self.user, redis_password_file=f'"{path}"')
+        return named
+
+    def command(self):
+        tls = ["--port", "0", "--tls-port", str(self.port), "--tls-cert-file", self.certificate.file, "--tls-key-file", self.certificate.key,
+               "--tls-ca-cert-file", self.authority.file, "--tls-auth-clients", "no"] if self.certificate else ["--port", str(self.port)]
+        users = ["--user", self.user, "on", f">{self.password}", "~postern:*", "+@all", "--user", "default", "off"] if self.user else []
+        return ["redis-server", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", self.folder, *tls, *users]
+
+    def start(self):
+        self.process = self.world.start("redis-server", self.command(), log=os.path.join(self.folder, "log"))
+        wait_until(lambda: can_connect(self.port) or not self.process.running(), "Redis to listen")
+        expect(self.process.running(), lambda: f"Redis ended at its start:\n{self.process.output()}")
+        return self
+
+    def pause(self):
+        self.process.signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.process.signal(signal.SIGCONT)
+
+    def kill(self):
+        self.process.kill()
+
+
+class FakeRedis:
+    """Takes every connection; each piece that comes is answered by `say` (bytes), or by silence when that is None."""
+
+    def __init__(self, say):
+        self.say = say
+        self.heard = 0
+        self.open = True
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self.listener.getsockname()[1]
+        self.connections = []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while self.open:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections.append(connection)
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection):
+        try:
+            while connection.recv(65536):
+                self.heard += 1
+                if self.say is not None:
+                    connection.sendall(self.say)
+        except OSError:
+            pass
+        finally:
+            connection.close()
+
+    def stop(self):
+        self.open = False
+        for s in [self.listener, *self.connections]:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            s.close()
