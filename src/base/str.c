@@ -7,18 +7,6 @@
 
 #include <string.h>
 
-struct str str_of(const char *nul_terminated)
-{
-    if (!nul_terminated)
-        return STR_NONE;
-    return (struct str){nul_terminated, strlen(nul_terminated)};
-}
-
-char ascii_lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
 bool ascii_printable(struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
@@ -92,17 +80,6 @@ struct str str_trim(struct str s)
     while (s.n > 0 && is_blank(s.p[s.n - 1]))
         s.n--;
     return s;
-}
-
-struct str str_sub(struct str s, size_t from, size_t to)
-{
-    if (to > s.n)
-        to = s.n;
-    if (from > to)
-        from = to;
-    if (!s.p)
-        return STR_NONE;
-    return (struct str){s.p + from, to - from};
 }
 
 size_t str_find(struct str s, char c, size_t from)

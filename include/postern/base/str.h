@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct str {
     const char *p;
@@ -22,7 +23,11 @@ struct str {
 /* For printf("%.*s", STR_ARG(s)); only for text that was checked to be printable. */
 #define STR_ARG(s) (int)(s).n, (s).p ? (s).p : ""
 
-struct str str_of(const char *nul_terminated); /* NULL gives STR_NONE */
+static inline struct str str_of(const char *nul_terminated) /* NULL gives STR_NONE */
+{
+    return nul_terminated ? (struct str){nul_terminated, strlen(nul_terminated)} : STR_NONE;
+}
+
 bool str_eq(struct str a, struct str b);
 bool str_eq_nocase(struct str a, struct str b); /* ASCII case only, as RFC 5321 compares domains and verbs */
 bool str_starts(struct str s, struct str prefix);
@@ -30,14 +35,24 @@ bool str_starts_nocase(struct str s, struct str prefix);
 bool str_ends_nocase(struct str s, struct str suffix);
 int str_cmp(struct str a, struct str b); /* bytewise, shorter first on a tie */
 struct str str_trim(struct str s);       /* without leading and trailing space and tab */
-struct str str_sub(struct str s, size_t from, size_t to); /* [from, to), clipped to s */
+static inline struct str str_sub(struct str s, size_t from, size_t to) /* [from, to), clipped to s */
+{
+    size_t end = to < s.n ? to : s.n, start = from < end ? from : end;
+
+    return s.p ? (struct str){s.p + start, end - start} : STR_NONE;
+}
+
 /* First index of byte c at or after from; s.n when there is none. */
 size_t str_find(struct str s, char c, size_t from);
 /* Splits off the text before the first `c`; *rest becomes what follows it. False when *rest was already used up (p NULL). */
 bool str_split(struct str *rest, char c, struct str *part);
 /* A decimal number, digits only, whole slice, at most max. False otherwise. */
 bool str_to_u64(struct str s, uint64_t max, uint64_t *out);
-char ascii_lower(char c);
+static inline char ascii_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
 bool ascii_printable(struct str s); /* every byte is 0x20..0x7e */
 /* Does `s` match a glob of `*` (any run) and `?` (one byte), ASCII case ignored? Linear-time (no recursion). */
 bool str_glob(struct str pattern, struct str s);
