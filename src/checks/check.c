@@ -159,12 +159,12 @@ bool check_is_late(const struct scope *s, const struct check_run *run)
 /* Calls f for each fact of the run; true when all said true. */
 static bool all_facts(struct scope *s, const struct check_run *run, bool (*f)(struct facts *facts, int id))
 {
-    struct fact_bits bits = check_facts(s->policy, run->check, run->instance);
-    int count = (int)schema_count(s->facts.schema);
     bool all = true;
 
-    for (int id = 0; id < count; id++)
-        if (fact_bit(&bits, id))
+    if (checks[run->check].instances != CHECK_ONE)
+        return f(&s->facts, policy_declaration(s->policy, run->instance)->fact);
+    for (int id = 0; id < FACT_COUNT; id++)
+        if (made_by[id] == run->check + 1)
             all &= f(&s->facts, id);
     return all;
 }

@@ -39,7 +39,7 @@ struct dkim_verifier {
     struct candidate *candidates;
     size_t count, untold;
     struct library library;
-    struct body_hash bodies[BODIES_MAX];
+    struct body_hash *bodies[BODIES_MAX]; /* in the arena */
     size_t body_count;
     uint64_t work, octets;
     bool header_ended, done;
@@ -62,7 +62,7 @@ void dkim_verifier_free(struct dkim_verifier **verifier)
         return;
     library_clear(&v->library);
     for (size_t i = 0; i < v->body_count; i++)
-        body_hash_clear(&v->bodies[i]);
+        body_hash_clear(v->bodies[i]);
     for (size_t i = 0; i < v->count; i++)
         keys_clear(&v->candidates[i].keys);
     field_list_free(&v->fields);
@@ -234,11 +234,11 @@ static struct body_hash *body_for(struct dkim_verifier *v, const struct candidat
     bool hashing = !c->library;
 
     for (size_t i = 0; i < v->body_count; i++) {
-        struct body_hash *b = &v->bodies[i];
+        struct body_hash *b = v->bodies[i];
         if (b->relaxed == c->s.relaxed_body && (b->md != NULL) == hashing && (!hashing || b->limit == c->s.limit))
             return b;
     }
-    struct body_hash *b = &v->bodies[v->body_count++];
+    struct body_hash *b = v->bodies[v->body_count++] = arena_alloc(&v->arena, sizeof *b);
     body_hash_begin(b, hashing, c->s.relaxed_body, c->s.limit);
     return b;
 }
@@ -270,7 +270,7 @@ void dkim_verifier_body(struct dkim_verifier *v, struct str octets)
         return;
     library_body(&v->library, octets);
     for (size_t i = 0; i < v->body_count; i++)
-        body_hash_feed(&v->bodies[i], octets);
+        body_hash_feed(v->bodies[i], octets);
 }
 
 /* --- keys and verdicts --- */
@@ -358,7 +358,7 @@ static void conclude(struct dkim_verifier *v)
 {
     library_end(&v->library);
     for (size_t i = 0; i < v->body_count; i++)
-        body_hash_end(&v->bodies[i]);
+        body_hash_end(v->bodies[i]);
     for (size_t i = 0; i < v->count; i++)
         if (v->candidates[i].pending)
             judge(v, &v->candidates[i]);
@@ -404,8 +404,10 @@ struct str dkim_signature_text(const struct dkim_signature_result *r, struct are
     struct str domain = or_mark(r->domain), selector = or_mark(r->selector), algorithm = or_mark(r->algorithm);
     struct str at = str_sub(r->identity, 1, r->identity.n), identity = STR_NONE, reason = STR_NONE;
 
-    if (r->identity.n && !(r->identity.p[0] == '@' && str_eq_nocase(at, r->domain)))
-        identity = arena_printf(arena, " i=%.*s", STR_ARG(r->identity));
+    if (r->identity.n && !(r->identity.p[0] == '@' && str_eq_nocase(at, r->domain))) {
+        identity = signature_shown(arena, r->identity);
+        identity = arena_printf(arena, " i=%.*s", STR_ARG(identity));
+    }
     if (r->reason.n)
         reason = arena_printf(arena, " (%.*s)", STR_ARG(r->reason));
     return arena_printf(arena, "%.*s/%.*s %.*s %u %s%.*s%.*s", STR_ARG(domain), STR_ARG(selector), STR_ARG(algorithm), r->key_bits,

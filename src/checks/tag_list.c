@@ -99,10 +99,11 @@ const struct tag *tag_find(const struct tag_list *list, const char *name)
 bool tag_base64(struct str value, struct buf *out)
 {
     struct buf packed = {0};
+    char *p = buf_room(&packed, value.n + 1);
 
     for (size_t i = 0; i < value.n; i++)
         if (!is_space(value.p[i]))
-            buf_char(&packed, value.p[i]);
+            p[packed.n++] = value.p[i];
     bool good = packed.n && base64_decode(out, buf_view(&packed));
     buf_free(&packed);
     return good;

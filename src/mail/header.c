@@ -126,6 +126,15 @@ static void tap_body(struct header_reader *h, struct str octets)
             t->body(t, octets);
 }
 
+/* The first line of s, not counting the one that s begins with, that starts with a dot; s.n: there is none. */
+static size_t dotted_line(struct str s)
+{
+    for (size_t at = str_find(s, '\n', 0); at + 1 < s.n; at = str_find(s, '\n', at + 1))
+        if (s.p[at + 1] == '.')
+            return at + 1;
+    return s.n;
+}
+
 static void feed_body(struct header_reader *h, struct str wire, struct buf *out)
 {
     if (wire.n == 0)
@@ -135,10 +144,9 @@ static void feed_body(struct header_reader *h, struct str wire, struct buf *out)
         return;
     if (h->at_line_start && wire.p[0] == '.') /* RFC 5321 4.5.2 */
         wire = str_sub(wire, 1, wire.n);
-    for (const char *dot; wire.n && (dot = memmem(wire.p, wire.n, "\n.", 2));) {
-        size_t keep = (size_t)(dot - wire.p) + 1;
-        tap_body(h, str_sub(wire, 0, keep));
-        wire = str_sub(wire, keep + 1, wire.n);
+    for (size_t dot; (dot = dotted_line(wire)) < wire.n;) {
+        tap_body(h, str_sub(wire, 0, dot));
+        wire = str_sub(wire, dot + 1, wire.n);
     }
     h->at_line_start = wire.n && wire.p[wire.n - 1] == '\n';
     tap_body(h, wire);
