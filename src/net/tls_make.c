@@ -123,3 +123,15 @@ bool tls_make_certificate(const struct tls_make *how, struct buf *certificate, s
     ERR_clear_error();
     return good;
 }
+
+bool tls_fingerprint_of(struct str certificate_pem, struct tls_fingerprint *out)
+{
+    BIO *pem = BIO_new_mem_buf(certificate_pem.n ? certificate_pem.p : "", (int)certificate_pem.n);
+    X509 *x = pem ? PEM_read_bio_X509(pem, NULL, NULL, NULL) : NULL;
+    unsigned n;
+    bool good = x && X509_digest(x, EVP_sha256(), out->sha256, &n) == 1;
+    X509_free(x);
+    BIO_free(pem);
+    ERR_clear_error();
+    return good;
+}

@@ -62,6 +62,18 @@ static void client_run(struct task *t)
     client_gone(c);
 }
 
+/* The wire to the proxy was disturbed: whatever this client says from now on counts for nothing. */
+static void client_broken(struct wire *wire, enum record_fault fault)
+{
+    struct sim_client *c = (struct sim_client *)(void *)((char *)wire - offsetof(struct sim_client, wire));
+    c->cut = true;
+    if (!c->stream || (fault != RECORD_CLOSES && fault != RECORD_RESETS))
+        return;
+    stream_memory_break(stream_below(c->stream), fault == RECORD_RESETS);
+    client_gone(c);
+    c->closed = true;
+}
+
 void sim_client_init(struct sim_client *c, struct world *w, unsigned index)
 {
     *c = (struct sim_client){.task = {.run = client_run}, .world = w, .index = index};
@@ -79,8 +91,12 @@ void sim_client_connect(struct sim_client *c)
     buf_clear(&c->codes);
     c->replies_taken = 0;
     c->connected = true;
-    c->closed = c->cut = false;
-    stream_memory_pair(w->loop, &w->pair, &c->stream, &theirs);
+    c->closed = c->cut = c->clear = false;
+    wire_clear(&c->wire);
+    wire_init(&c->wire, w, client_broken);
+    struct memory_pair_options options = w->pair;
+    options.wire = &c->wire.hook;
+    stream_memory_pair(w->loop, &options, &c->stream, &theirs);
     stream_set_owner(c->stream, &c->task);
     static const struct listener_setting anywhere = {.address = {"*:25", 4}};
     struct arrival arrival = {.peer = c->address, .listener = w->settings.listen_count ? &w->settings.listen[0] : &anywhere};
@@ -88,6 +104,8 @@ void sim_client_connect(struct sim_client *c)
     c->observer.tls = arrival.listener->tls;
     w->connections += !c->observer.balancer; /* one without a header has no client, and so no record */
     proxy_accept(w->proxy, theirs, &arrival);
+    buf_put(&w->arrivals, &c->address, sizeof c->address);
+    w->balancers |= c->observer.balancer;
     c->port = c->address.port++;
 }
 
@@ -95,9 +113,11 @@ static void say(struct sim_client *c, struct str bytes)
 {
     if (!c->stream || bytes.n == 0)
         return;
-    observer_sent(&c->observer, bytes);
-    stream_put(c->stream, bytes.p, bytes.n);
-    stream_flush(c->stream);
+    struct stream *to = c->clear ? stream_below(c->stream) : c->stream;
+    if (!c->clear) /* what is said in clear behind close_notify is never heard */
+        observer_sent(&c->observer, bytes);
+    stream_put(to, bytes.p, bytes.n);
+    stream_flush(to);
 }
 
 /* In pieces, the world running between them. */
@@ -132,18 +152,28 @@ void sim_client_send(struct sim_client *c, struct str bytes)
         say(c, bytes);
 }
 
-void sim_client_tls(struct sim_client *c)
+void sim_client_tls(struct sim_client *c, struct str server_name, enum tls_asked asked)
 {
     struct world *w = c->world;
-    struct tls_client_options any = {.verify = TLS_VERIFY_OFF};
+    struct tls_client_options any = {.verify = TLS_VERIFY_OFF, .tls12 = asked == TLS_ASKED_12};
     char *error = NULL;
     if (!c->stream || c->cut)
         return;
-    if (!w->client_tls)
-        w->client_tls = tls_context_client(&any, &error);
+    if (!w->client_tls[asked])
+        w->client_tls[asked] = tls_context_client(&any, &error);
     free(error);
-    if (w->client_tls)
-        stream_start_tls(&c->stream, w->client_tls, STR("mx.test"));
+    if (!w->client_tls[asked])
+        return;
+    wire_encrypted(&c->wire);
+    stream_start_tls(&c->stream, w->client_tls[asked], server_name);
+}
+
+void sim_client_notify(struct sim_client *c)
+{
+    if (!c->stream || c->cut || !stream_is_tls(c->stream))
+        return;
+    stream_tls_finish(c->stream);
+    c->clear = true;
 }
 
 void sim_client_hang_up(struct sim_client *c, enum cut how)
@@ -196,6 +226,7 @@ void sim_client_clear(struct sim_client *c)
         loop_unwake(c->world->loop, &c->task);
         client_gone(c);
     }
+    wire_clear(&c->wire);
     observer_clear(&c->observer);
     buf_free(&c->unread);
     buf_free(&c->codes);

@@ -282,6 +282,18 @@ static void step_hang_up(struct run *r, const struct step *step, enum cut how)
     world_settle(&r->world);
 }
 
+/* A sensible client does not begin with TLS where it was told no. */
+static void step_tls(struct run *r, const struct step *step)
+{
+    struct sim_client *c = &r->world.clients[step->actor];
+    ensure_connected(r, step);
+    size_t replies = sim_client_replies(c);
+    bool told_no = replies > 0 && sim_client_code(c, replies - 1) != 220;
+    if (!(r->how->lenient && told_no))
+        sim_client_tls(c, step->text, (enum tls_asked)step->number);
+    world_settle(&r->world);
+}
+
 static void step_client(struct run *r, const struct step *step)
 {
     struct sim_client *c = &r->world.clients[step->actor];
@@ -307,8 +319,11 @@ static void step_client(struct run *r, const struct step *step)
             nothing_unread(r, step, c);
         break;
     case STEP_TLS:
-        ensure_connected(r, step);
-        sim_client_tls(c);
+        step_tls(r, step);
+        break;
+    case STEP_NOTIFY:
+        world_settle(&r->world);
+        sim_client_notify(c);
         world_settle(&r->world);
         break;
     case STEP_CONNECT:

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const moment_names[MOMENT_COUNT] = {"connect", "greeting", "EHLO", "HELO", "MAIL", "RCPT", "DATA",
-                                                "dot",     "RSET",     "QUIT", "NOOP", "other"};
+const char *const moment_names[MOMENT_COUNT] = {"connect", "greeting", "handshake", "dot",  "EHLO", "HELO",     "MAIL",    "RCPT",
+                                                "DATA",    "BDAT",     "RSET",      "QUIT", "NOOP", "STARTTLS", "XCLIENT", "other"};
 
 bool word_take(struct str *rest, struct str *word)
 {
@@ -154,6 +154,7 @@ void script_free(struct script **script)
     for (size_t i = 0; i < s->policy_count; i++)
         policy_unref(&s->policies[i]);
     settings_clear(&s->settings);
+    authority_clear(&s->authority);
     arena_clear(&s->arena);
     free(s->steps);
     free(s->policies);

@@ -7,6 +7,7 @@
 #ifndef POSTERN_SIM_SCRIPT_H
 #define POSTERN_SIM_SCRIPT_H
 
+#include "credentials.h"
 #include "postern/base/addr.h"
 #include "postern/base/arena.h"
 #include "postern/base/settings.h"
@@ -16,6 +17,8 @@
 enum { ACTORS_MAX = 9, BACKENDS_MAX = 9 }; /* clients and backends are numbered from 1 */
 #define SIM_EPOCH_MS UINT64_C(1795291200000) /* 2026-11-21T20:00:00Z: when every transcript begins */
 
+enum tls_asked { TLS_ASKED_USUAL, TLS_ASKED_12 /* nothing newer than TLS 1.2 */ };
+
 enum step_kind {
     /* the client */
     STEP_SEND,        /* text: one segment */
@@ -24,10 +27,11 @@ enum step_kind {
     STEP_NOTHING,     /* nothing to be read now */
     STEP_ADDRESS,     /* text: where its next connections come from */
     STEP_CONNECT,     /* text: address, empty: as before */
-    STEP_TLS,         /* its side of a TLS handshake */
+    STEP_TLS,         /* text: for which server name; number: enum tls_asked. Its side of a TLS handshake */
+    STEP_NOTIFY,      /* close_notify; from then on it speaks in clear */
     STEP_CLOSE,
     STEP_RESET,
-    STEP_HALF_CLOSE,
+    STEP_HALF_CLOSE, /* the last of the client's */
     /* time */
     STEP_WAIT,        /* number: milliseconds */
     STEP_SETTLE,
@@ -75,15 +79,21 @@ struct dns_rule {
 enum backend_moment {
     MOMENT_CONNECT,
     MOMENT_GREETING,
+    MOMENT_HANDSHAKE, /* behind the 220 to STARTTLS */
+    MOMENT_DOT,
+    /* command lines, by their verb */
     MOMENT_EHLO,
+    MOMENT_FIRST_VERB = MOMENT_EHLO,
     MOMENT_HELO,
     MOMENT_MAIL,
     MOMENT_RCPT,
     MOMENT_DATA,
-    MOMENT_DOT,
+    MOMENT_BDAT, /* when the octets of the chunk are here */
     MOMENT_RSET,
     MOMENT_QUIT,
     MOMENT_NOOP,
+    MOMENT_STARTTLS,
+    MOMENT_XCLIENT,
     MOMENT_OTHER,
     MOMENT_COUNT
 };
@@ -102,7 +112,15 @@ struct backend_rule {
     enum backend_fault fault; /* afterwards */
 };
 
-enum backend_change { BACKEND_RULE, BACKEND_EHLO, BACKEND_DOWN, BACKEND_UP, BACKEND_FORGET };
+enum backend_change {
+    BACKEND_RULE,
+    BACKEND_EHLO,
+    BACKEND_DOWN,
+    BACKEND_UP,
+    BACKEND_FORGET,
+    BACKEND_PROXY,       /* connections must begin with a PROXY header */
+    BACKEND_CERTIFICATE, /* it shows another one */
+};
 
 struct backend_step {
     unsigned index;       /* 0-based */
@@ -110,6 +128,7 @@ struct backend_step {
     struct backend_rule rule;
     struct str *keywords; /* EHLO */
     size_t keyword_count;
+    const struct credentials *credentials; /* CERTIFICATE */
 };
 
 enum store_mood { MOOD_WORKING, MOOD_FAILING, MOOD_SLOW };
@@ -140,6 +159,8 @@ struct script {
     size_t policy_count;
     struct addr_port backends[BACKENDS_MAX]; /* where each listens */
     unsigned backend_count;
+    struct authority authority; /* of the backends' certificates */
+    const struct credentials *backend_credentials[BACKENDS_MAX]; /* what each shows at first; NULL: the proxy never asks */
 };
 
 /* Takes the source. NULL when there are errors (in diags). */

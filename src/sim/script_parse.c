@@ -332,19 +332,38 @@ static void parse_connect(struct parser *p, unsigned actor)
     parser_end(p);
 }
 
+/* tls [NAME | none] [1.2] */
+static void parse_tls(struct parser *p, unsigned actor)
+{
+    struct step *step = parser_step(p, STEP_TLS, actor);
+    struct str word;
+    step->text = STR("mx.test");
+    while (word_take(&p->rest, &word)) {
+        if (str_eq(word, STR("1.2")))
+            step->number = TLS_ASKED_12;
+        else
+            step->text = str_eq(word, STR("none")) ? STR("") : word;
+    }
+    p->talking = true;
+    conversation_add(&p->clients[actor], step);
+}
+
 /* Directives that act on a client or on time. True: `word` was one. */
 static bool parse_action(struct parser *p, struct str word, unsigned actor)
 {
     static const struct { const char *name; enum step_kind kind; bool duration;
     } actions[] = {
-        {"tls", STEP_TLS, false},
+        {"close-notify", STEP_NOTIFY, false}, {"drain", STEP_DRAIN, false},
         {"close", STEP_CLOSE, false}, {"reset", STEP_RESET, false},   {"half-close", STEP_HALF_CLOSE, false},
         {"wait", STEP_WAIT, true},    {"settle", STEP_SETTLE, false}, {"patience", STEP_PATIENCE, true},
-        {"drain", STEP_DRAIN, false},
     };
     if (str_eq(word, STR("connect")) || str_eq(word, STR("again"))) {
         (str_eq(word, STR("connect")) ? parse_connect : parse_again)(p, actor);
         p->talking = true;
+        return true;
+    }
+    if (str_eq(word, STR("tls"))) {
+        parse_tls(p, actor);
         return true;
     }
     for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
@@ -368,7 +387,7 @@ static void unknown_line(struct parser *p, struct str word)
 {
     static const char *const names[] = {"client", "policy",  "set",   "domains", "hostname", "dns",    "backend",    "store",
                                         "spool",  "connect", "close", "reset",   "wait",     "again",  "half-close", "settle",
-                                        "drain",  "expect",  "lists", "patience", "timing-sensitive"};
+                                        "drain",  "expect",  "lists", "patience", "timing-sensitive", "tls", "close-notify"};
     struct str candidates[sizeof names / sizeof *names];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         candidates[i] = str_of(names[i]);
@@ -409,6 +428,7 @@ struct script *script_parse(struct source *source, struct diags *diags)
     struct parser p = {.script = s, .source = source, .diags = diags};
     size_t errors = diags->errors;
     s->source = source;
+    authority_init(&s->authority);
     settings_defaults(&s->settings);
     while (parser_next_line(&p))
         parse_line(&p);

@@ -1,6 +1,6 @@
 /*
  * script_parser.h - the inside of reading a transcript: lines become steps. script_parse.c reads the conversation, script_world.c
- * what the world is like, script_expect.c what records, counters and messages must say.
+ * what the world is like, script_backend.c its backends, script_expect.c what records, counters and messages must say.
  */
 #ifndef POSTERN_SIM_SCRIPT_PARSER_H
 #define POSTERN_SIM_SCRIPT_PARSER_H
@@ -54,6 +54,9 @@ bool parser_text(struct parser *p, struct str *text);                    /* quot
 bool parser_end(struct parser *p);                                       /* nothing more on this line */
 /* "dns", "backend" ...: true when `word` was one of these, whether it was good or not. */
 bool parser_world(struct parser *p, struct str word, unsigned actor);
+void parser_backend(struct parser *p, unsigned actor); /* behind "backend" */
+/* What backend `index` shows at first; made when it is first asked for. */
+const struct credentials *parser_credentials(struct parser *p, unsigned index);
 void parser_expect(struct parser *p);
 void parser_finish_world(struct parser *p); /* default settings, then the policies */
 

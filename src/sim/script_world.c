@@ -1,5 +1,5 @@
 /*
- * script_world.c - reading what the world of a transcript is like: settings, policies, DNS, backends, store, spool.
+ * script_world.c - reading what the world of a transcript is like: settings, policies, DNS, store, spool. Backends: script_backend.c
  */
 #include "script_parser.h"
 
@@ -29,12 +29,45 @@ static void set(struct parser *p, struct str setting)
     buf_free(&text);
 }
 
+/* {ca}, {fingerprint}, {fingerprint 2} in a setting are what this transcript's certificates make them. False: it is none. */
+static bool put_made(struct parser *p, struct buf *out, struct str name)
+{
+    struct str rest = name, word;
+    uint64_t index = 1;
+    if (str_eq(name, STR("ca"))) {
+        buf_str(out, authority_path(&p->script->authority, &p->script->arena));
+        return true;
+    }
+    if (!word_take(&rest, &word) || !str_eq(word, STR("fingerprint")))
+        return false;
+    if (word_take(&rest, &word) && (!str_to_u64(word, BACKENDS_MAX, &index) || index == 0))
+        return false;
+    const struct credentials *c = parser_credentials(p, (unsigned)index - 1);
+    buf_str(out, c ? c->fingerprint : STR("none"));
+    return true;
+}
+
+static void set_with_made(struct parser *p, struct str setting)
+{
+    struct buf text = {0};
+    for (size_t i = 0; i < setting.n;) {
+        size_t end = setting.p[i] == '{' ? str_find(setting, '}', i) : setting.n;
+        if (end < setting.n && put_made(p, &text, str_sub(setting, i + 1, end))) {
+            i = end + 1;
+            continue;
+        }
+        buf_char(&text, setting.p[i++]);
+    }
+    set(p, buf_view(&text));
+    buf_free(&text);
+}
+
 static void set_early(struct parser *p, struct str setting)
 {
     if (p->talking)
         parser_complain(p, p->line, "move it above the first line that is said", "settings do not change in mid-conversation");
     else
-        set(p, setting);
+        set_with_made(p, setting);
 }
 
 static void parse_client_address(struct parser *p, unsigned actor)
@@ -136,6 +169,11 @@ void parser_finish_world(struct parser *p)
         if (!named)
             set(p, str_of(line));
     }
+    bool asked = false;
+    for (size_t i = 0; i < s->settings.backend_count; i++)
+        asked = asked || s->settings.backends[i].tls != BACKEND_TLS_OFF;
+    for (unsigned i = 0; asked && i < s->backend_count; i++)
+        parser_credentials(p, i);
     bool first = false;
     for (size_t i = 0; i < p->policy_count; i++)
         first = first || p->policies[i].step == SIZE_MAX;
@@ -245,158 +283,6 @@ static void parse_dns(struct parser *p)
         parser_step(p, STEP_DNS, 0)->dns = r;
 }
 
-/* --- backends --------------------------------------------------------------------------------------------------------------- */
-
-static bool fault_parse(struct str word, enum backend_fault *out)
-{
-    static const struct { const char *name; enum backend_fault fault; } faults[] = {
-        {"close", FAULT_CLOSE}, {"reset", FAULT_RESET}, {"hang", FAULT_HANG}};
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
-        if (str_eq(word, str_of(faults[i].name))) {
-            *out = faults[i].fault;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* "250-one | 250 two" to wire form. */
-static bool parse_answer(struct parser *p, struct str text, struct backend_rule *r)
-{
-    struct buf wire = {0};
-    struct str part;
-    bool ok = true;
-    while (str_split(&text, '|', &part)) {
-        part = str_trim(part);
-        ok = ok && part.n >= 3;
-        buf_str(&wire, part);
-        buf_cstr(&wire, "\r\n");
-    }
-    r->answer = arena_str(&p->script->arena, buf_view(&wire));
-    buf_free(&wire);
-    return ok;
-}
-
-/* [delay D] [ANSWER | garbage "..." | close | reset | hang] [then close|reset|hang] */
-static bool parse_reaction(struct parser *p, struct backend_rule *r)
-{
-    struct str rest = str_trim(p->rest), word, look = rest;
-    r->normal = true;
-    if (word_take(&look, &word) && str_eq(word, STR("delay"))) {
-        p->rest = look;
-        if (!parser_duration(p, &r->delay_ms))
-            return false;
-        look = rest = str_trim(p->rest);
-        word = STR_NONE;
-        word_take(&look, &word);
-    }
-    for (size_t i = 0; i + 6 <= rest.n; i++) { /* "... then close" */
-        struct str tail = str_sub(rest, i, rest.n);
-        if ((i == 0 || rest.p[i - 1] == ' ') && str_starts(tail, STR("then ")) &&
-            fault_parse(str_trim(str_sub(tail, 5, tail.n)), &r->fault)) {
-            rest = str_trim(str_sub(rest, 0, i));
-            break;
-        }
-    }
-    if (rest.n == 0)
-        return r->delay_ms > 0 || r->fault ||
-               parser_complain(p, p->line, "250 OK, close, reset, hang, delay 5s, garbage \"...\"", "expected what it does");
-    if (r->fault == FAULT_NONE && fault_parse(rest, &r->fault)) {
-        r->normal = false;
-        return true;
-    }
-    r->normal = false;
-    if (str_eq(word, STR("garbage"))) {
-        p->rest = look;
-        return parser_text(p, &r->answer);
-    }
-    if (rest.p[0] < '0' || rest.p[0] > '9' || !parse_answer(p, rest, r))
-        return parser_complain(p, rest, "250 OK, close, reset, hang, delay 5s, garbage \"...\"",
-                               "expected a reply or what it does");
-    return true;
-}
-
-static void parse_rule(struct parser *p, struct backend_step *b)
-{
-    struct str word, rest;
-    if (!parser_word(p, "when: greeting, EHLO, MAIL, RCPT, DATA, dot, RSET, QUIT ...", &word))
-        return;
-    struct backend_rule *r = &b->rule;
-    size_t m = 0;
-    while (m < MOMENT_COUNT && !str_eq_nocase(word, str_of(moment_names[m])))
-        m++;
-    if (m == MOMENT_COUNT) {
-        parser_complain(p, word, "connect, greeting, EHLO, HELO, MAIL, RCPT, DATA, dot, RSET, QUIT, NOOP, other",
-                        "unknown moment");
-        return;
-    }
-    r->moment = (enum backend_moment)m;
-    rest = p->rest;
-    if (word_take(&rest, &word) && word.p[0] == '#') {
-        uint64_t nth;
-        if (!str_to_u64(str_sub(word, 1, word.n), 100000, &nth) || nth == 0) {
-            parser_complain(p, word, NULL, "expected #1, #2 ...");
-            return;
-        }
-        r->nth = (unsigned)nth;
-        p->rest = rest;
-    }
-    struct str more = str_trim(p->rest);
-    if (more.n > 0 && more.p[0] == '"' && !parser_text(p, &r->glob))
-        return;
-    if (parse_reaction(p, r))
-        parser_step(p, STEP_BACKEND, 0)->backend = b;
-}
-
-static void parse_keywords(struct parser *p, struct backend_step *b)
-{
-    struct str rest = str_trim(p->rest), part;
-    b->change = BACKEND_EHLO;
-    b->keywords = arena_alloc(&p->script->arena, (rest.n / 2 + 2) * sizeof *b->keywords);
-    if (!str_eq(rest, STR("none"))) {
-        while (str_split(&rest, ',', &part)) {
-            if (str_trim(part).n > 0)
-                b->keywords[b->keyword_count++] = str_trim(part);
-        }
-    }
-    parser_step(p, STEP_BACKEND, 0)->backend = b;
-}
-
-/* backend [N] on ... | ehlo KEYWORD, ... | down | up | normal | at HOST:PORT */
-static void parse_backend(struct parser *p, unsigned actor)
-{
-    struct backend_step *b = arena_zalloc(&p->script->arena, sizeof *b);
-    struct str word, rest = p->rest;
-    uint64_t index;
-    if (word_take(&rest, &word) && str_to_u64(word, BACKENDS_MAX, &index) && index > 0) {
-        actor = (unsigned)index - 1;
-        p->rest = rest;
-    }
-    b->index = actor;
-    if (p->script->backend_count <= actor)
-        p->script->backend_count = actor + 1;
-    if (!word_take(&p->rest, &word)) /* it exists, that is all */
-        return;
-    if (str_eq(word, STR("on"))) {
-        parse_rule(p, b);
-    } else if (str_eq(word, STR("ehlo"))) {
-        parse_keywords(p, b);
-    } else if (str_eq(word, STR("at"))) {
-        if (!parser_word(p, "an address and port", &word))
-            return;
-        p->backend_placed[actor] = true;
-        if (!addr_port_parse(word, 0, &p->script->backends[actor]))
-            parser_complain(p, word, NULL, "expected ADDRESS:PORT");
-    } else if (str_eq(word, STR("down")) || str_eq(word, STR("up")) || str_eq(word, STR("normal"))) {
-        b->change = str_eq(word, STR("down")) ? BACKEND_DOWN : str_eq(word, STR("up")) ? BACKEND_UP : BACKEND_FORGET;
-        parser_step(p, STEP_BACKEND, 0)->backend = b;
-        parser_end(p);
-    } else {
-        parser_complain(p, word, "backend on MOMENT ..., backend ehlo KEYWORD, ..., backend down, up, normal, at HOST:PORT",
-                        "unknown '%.*s'", STR_ARG(word));
-    }
-}
-
 /* --- the rest --------------------------------------------------------------------------------------------------------------- */
 
 /* store failing | store slow D | store working; spool failing | spool working */
@@ -437,7 +323,7 @@ bool parser_world(struct parser *p, struct str word, unsigned actor)
     else if (str_eq(word, STR("dns")))
         parse_dns(p);
     else if (str_eq(word, STR("backend")))
-        parse_backend(p, actor);
+        parser_backend(p, actor);
     else if (str_eq(word, STR("store")) || str_eq(word, STR("spool")))
         parse_mood(p, word.p[1] == 't');
     else if (str_eq(word, STR("lists")) && str_eq(str_trim(p->rest), STR("probed")))

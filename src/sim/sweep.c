@@ -140,15 +140,19 @@ static size_t stride(size_t count)
 
 static void sweep_pieces(struct sweep *s)
 {
-    static const struct { const char *name; size_t chunk, window; bool merge; unsigned order; } ways[] = {
-        {"byte by byte", 1, 0, false, 0},  {"in threes", 3, 0, false, 0},       {"merged", 0, 0, true, 0},
-        {"window 1", 0, 1, false, 0},      {"window 7", 0, 7, false, 0},        {"byte by byte, window 1", 1, 1, false, 0},
-        {"merged, window 5", 0, 5, true, 0}, {"answers reversed", 0, 0, false, 1}, {"answers shuffled 2", 0, 0, false, 2},
-        {"answers shuffled 3", 0, 0, false, 3}, {"answers shuffled 5, merged", 0, 0, true, 5},
+    static const struct { const char *name; size_t chunk, window, read; bool merge; unsigned order; } ways[] = {
+        {"byte by byte", 1, 0, 0, false, 0},         {"in threes", 3, 0, 0, false, 0},
+        {"merged", 0, 0, 0, true, 0},                {"window 1", 0, 1, 0, false, 0},
+        {"window 7", 0, 7, 0, false, 0},             {"byte by byte, window 1", 1, 1, 0, false, 0},
+        {"merged, window 5", 0, 5, 0, true, 0},      {"octets read one by one", 0, 0, 1, false, 0},
+        {"octets read by fives", 0, 0, 5, false, 0}, {"answers reversed", 0, 0, 0, false, 1},
+        {"answers shuffled 2", 0, 0, 0, false, 2},   {"answers shuffled 3", 0, 0, 0, false, 3},
+        {"answers shuffled 5, merged", 0, 0, 0, true, 5},
     };
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         struct perturbation how = {
             .chunk = ways[i].chunk, .merge = ways[i].merge, .dns_order = ways[i].order, .lenient = s->script->timing_sensitive};
+        how.read_limit = ways[i].read > 0 && s->plain.octets > 40000 ? s->plain.octets / 8000 : ways[i].read; /* large bodies */
         size_t least = s->plain.octets / 4000; /* large bodies: larger windows */
         how.window = ways[i].window == 0 ? 0 : ways[i].window > least ? ways[i].window : least;
         if (how.dns_order && s->plain.questions == 0)
@@ -213,6 +217,25 @@ static void sweep_backends(struct sweep *s)
     }
 }
 
+/* TLS, on either side: at each record, and so at each step of each handshake. */
+static void sweep_records(struct sweep *s)
+{
+    static const struct { enum record_fault fault; const char *name; bool in; } faults[] = {
+        {RECORD_CLOSES, "closes", true}, {RECORD_RESETS, "resets", true}, {RECORD_STALLS, "stalls", true}, {RECORD_DAMAGED, "is damaged", false}};
+    for (size_t f = 0; f < sizeof faults / sizeof *faults; f++) {
+        for (size_t i = 1; i <= s->plain.records; i += stride(s->plain.records)) {
+            for (int in = 0; in <= faults[f].in; in++) {
+                struct perturbation how = {.lenient = true, .record_at = i, .record_fault = faults[f].fault};
+                how.record_where = in ? RECORD_IN : RECORD_BEHIND;
+                snprintf(how.name, sizeof how.name, "wire %s %s record %zu", faults[f].name, in ? "in" : "behind", i);
+                if (faults[f].fault == RECORD_DAMAGED)
+                    snprintf(how.name, sizeof how.name, "record %zu is damaged", i);
+                run_one(s, &how, NULL);
+            }
+        }
+    }
+}
+
 static void sweep_dns(struct sweep *s)
 {
     static const enum dns_status faults[] = {DNS_TIMEOUT, DNS_SERVFAIL, DNS_MALFORMED};
@@ -251,6 +274,7 @@ bool sweep_run(const struct sim_options *options, const struct script *script, s
         sweep_cuts(&s);
         sweep_impatience(&s);
         sweep_backends(&s);
+        sweep_records(&s);
         sweep_dns(&s);
         sweep_storage(&s);
     }

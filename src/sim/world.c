@@ -82,6 +82,7 @@ void world_begin(struct world *w, const struct script *script, const struct pert
     if (how->spool_file)
         w->settings.spool_memory = 0;
     w->pair.window = how->window;
+    w->pair.read_limit = how->read_limit;
     w->network = (struct network){.connect = network_connect, .loop = w->loop};
     w->ledger.fields_removed = policy_header_count(w->policy) > 0;
     sim_dns_init(&w->dns, w);
@@ -93,22 +94,42 @@ void world_begin(struct world *w, const struct script *script, const struct pert
     w->store = sim_store_new(w);
 }
 
-/* A certificate for the host name, whatever file the script's `certificate` names: nothing outside is read. */
-static void give_certificate(struct world *w)
+/* Whatever files the script's `certificate` lines name: nothing outside is read. The first is for the host name, the others for
+ * what stands before ".pem". */
+static bool make_certificate(struct world *w, size_t i, struct tls_certificate *out)
 {
+    struct str file = w->settings.certificates[i].file;
+    size_t slash = file.n;
+    while (slash > 0 && file.p[slash - 1] != '/')
+        slash--;
+    struct str name = i == 0 ? w->settings.hostname : str_sub(file, slash, str_ends_nocase(file, STR(".pem")) ? file.n - 4 : file.n);
+    struct tls_make how = {
+        .names = &name, .count = 1, .from_ms = SIM_EPOCH_MS - DAY_MS, .to_ms = SIM_EPOCH_MS + 3650 * DAY_MS};
     struct buf certificate = {0}, key = {0};
-    struct tls_make how = {.names = &w->settings.hostname, .count = 1, .from_ms = SIM_EPOCH_MS - DAY_MS, .to_ms = SIM_EPOCH_MS + 3650 * DAY_MS};
-    char *error = NULL;
-    if (tls_make_certificate(&how, &certificate, &key)) {
-        struct tls_certificate one = {.certificate_pem = buf_view(&certificate), .key_pem = buf_view(&key)};
-        struct tls_server_options options = {.certificates = &one, .count = 1, .now_ms = SIM_EPOCH_MS};
-        struct tls_context *context = tls_context_server(&options, &error);
-        proxy_set_tls(w->proxy, context);
-        tls_context_free(&context);
-    }
-    free(error);
+    bool made = tls_make_certificate(&how, &certificate, &key);
+    if (made)
+        *out = (struct tls_certificate){.certificate_pem = arena_str(&w->arena, buf_view(&certificate)),
+                                        .key_pem = arena_str(&w->arena, buf_view(&key))};
+    else
+        ledger_violation(&w->ledger, "no certificate can be made for %.*s", STR_ARG(name));
     buf_free(&certificate);
     buf_free(&key);
+    return made;
+}
+
+static void give_certificates(struct world *w)
+{
+    size_t count = w->settings.certificate_count;
+    struct tls_certificate *all = arena_zalloc(&w->arena, count * sizeof *all);
+    struct tls_server_options options = {.certificates = all, .count = count, .now_ms = SIM_EPOCH_MS};
+    char *error = NULL;
+    for (size_t i = 0; i < count; i++)
+        if (!make_certificate(w, i, &all[i]))
+            return;
+    struct tls_context *context = tls_context_server(&options, &error);
+    proxy_set_tls(w->proxy, context);
+    tls_context_free(&context);
+    free(error);
 }
 
 void world_start(struct world *w)
@@ -127,7 +148,7 @@ void world_start(struct world *w)
     };
     w->proxy = proxy_new(&parts, w->policy);
     if (w->settings.certificate_count > 0)
-        give_certificate(w);
+        give_certificates(w);
     proxy_start(w->proxy);
     loop_settle(w->loop);
 }
@@ -154,6 +175,17 @@ void world_advance(struct world *w, uint64_t ms)
 void world_settle(struct world *w)
 {
     loop_settle(w->loop);
+}
+
+bool world_has_client(const struct world *w, const struct addr_port *peer)
+{
+    struct addr_port one;
+    bool found = w->balancers;
+    for (size_t at = 0; at < w->arrivals.n && !found; at += sizeof one) {
+        memcpy(&one, w->arrivals.p + at, sizeof one);
+        found = addr_eq(&one.addr, &peer->addr) && (one.port == peer->port || peer->port == 0);
+    }
+    return found;
 }
 
 void world_policy(struct world *w, struct policy *policy)
@@ -232,7 +264,6 @@ void world_end(struct world *w)
     world_close(w);
     if (w->proxy) {
         proxy_free(&w->proxy);
-    tls_context_free(&w->client_tls);
         loop_settle(w->loop);
         backends_left(w);
     }
@@ -243,6 +274,8 @@ void world_end(struct world *w)
         ledger_violation(&w->ledger, "%zu connections left only %zu records", w->connections, w->record_count);
     for (unsigned i = 0; i < ACTORS_MAX; i++)
         sim_client_clear(&w->clients[i]);
+    for (size_t i = 0; i < sizeof w->client_tls / sizeof *w->client_tls; i++)
+        tls_context_free(&w->client_tls[i]);
     for (unsigned i = 0; i < BACKENDS_MAX; i++)
         sim_backend_clear(&w->backends[i]);
     list_health_free(&w->health);
@@ -259,6 +292,7 @@ void world_clear(struct world *w)
 {
     ledger_clear(&w->ledger);
     buf_free(&w->last_message);
+    buf_free(&w->arrivals);
     buf_free(&w->log);
     arena_clear(&w->arena);
 }

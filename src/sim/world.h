@@ -17,6 +17,7 @@
 #include "postern/net/network.h"
 #include "postern/session/proxy.h"
 #include "script.h"
+#include "wire.h"
 
 enum cut { CUT_NONE, CUT_CLOSE, CUT_RESET, CUT_HALF };
 
@@ -37,13 +38,17 @@ struct perturbation { /* {0} changes nothing; ordinals count from 1 */
     enum dns_status dns_status;
     unsigned dns_order;       /* answers come in another order: 1 reversed, more: shuffled so */
     size_t window;            /* short writes on all connections */
+    size_t read_limit;        /* so many octets a read at most, on all connections */
+    size_t record_at;         /* of all records of TLS, whoever sends them */
+    enum record_fault record_fault;
+    enum { RECORD_BEHIND, RECORD_IN } record_where; /* where it closes, resets, stalls */
     size_t store_at;          /* this operation fails */
     bool spool_file;          /* no message is held in memory */
     size_t spool_at;          /* this call of a spool's file fails */
 };
 
 struct tally {
-    size_t segments, replies, reactions, questions, operations, spool_calls, octets;
+    size_t segments, replies, reactions, questions, operations, spool_calls, octets, records;
 };
 
 struct world;
@@ -70,6 +75,9 @@ struct sim_backend {
     struct world *world;
     unsigned index;
     bool down;
+    bool wants_header;           /* a PROXY header before it greets */
+    const struct credentials *credentials; /* NULL: the script's first */
+    struct tls_context *tls;     /* NULL: not asked for yet */
     const struct backend_rule **rules;
     size_t rule_count;
     const struct str *keywords;  /* NULL: the usual ones */
@@ -93,9 +101,11 @@ struct sim_client {
     struct addr_port address;    /* of the next connection */
     unsigned port;               /* of the present one */
     struct stream *stream;       /* NULL: not connected */
+    struct wire wire;            /* of the present connection */
     struct observer observer;
     bool connected, closed;      /* ever since the last connect; the server closed */
     bool cut;                    /* this connection was cut: it says nothing any more */
+    bool clear;                  /* it has ended its side of TLS, and speaks on in clear */
     struct buf unread;           /* what the server said and nobody looked at */
     struct buf codes;            /* uint16_t each: of all replies of this connection */
     size_t replies_taken;        /* by a lenient driver */
@@ -105,7 +115,9 @@ void sim_client_connect(struct sim_client *c);
 void sim_client_send(struct sim_client *c, struct str bytes); /* perturbed as the world says */
 bool sim_client_line(struct sim_client *c, struct str *line); /* the next whole line, not taken */
 void sim_client_line_taken(struct sim_client *c);
-void sim_client_tls(struct sim_client *c); /* begins TLS; a handshake that fails is a server that closed */
+/* Begins TLS, asking for this host (empty: for none); a handshake that fails is a server that closed. */
+void sim_client_tls(struct sim_client *c, struct str server_name, enum tls_asked asked);
+void sim_client_notify(struct sim_client *c); /* close_notify */
 void sim_client_hang_up(struct sim_client *c, enum cut how);
 size_t sim_client_replies(const struct sim_client *c);
 unsigned sim_client_code(const struct sim_client *c, size_t reply); /* 0: not there yet */
@@ -133,13 +145,15 @@ struct world {
     struct list_health *health;
     struct policy *policy;       /* the present one; borrowed from the script */
     struct proxy *proxy;         /* NULL: not begun, or over */
-    struct tls_context *client_tls; /* of all clients; made when one needs it */
+    struct tls_context *client_tls[TLS_ASKED_12 + 1]; /* of all clients, by enum tls_asked; made when one needs it */
     struct memory_pair_options pair;
     struct ledger ledger;
     struct tally tally;
     struct buf last_message;     /* content of the last final dot at a backend */
     size_t delivered;            /* messages that backends took */
     size_t connections;          /* of clients */
+    struct buf arrivals;         /* struct addr_port each: where clients came from */
+    bool balancers;              /* some came through a balancer: whom it names is not known here */
     struct buf log;
     struct arena arena;
     struct str *records;         /* journal lines, in the arena */
@@ -155,6 +169,8 @@ typedef bool (*world_condition)(struct world *w, const void *what);
 bool world_wait(struct world *w, uint64_t limit_ms, world_condition condition, const void *what);
 void world_advance(struct world *w, uint64_t ms);
 void world_settle(struct world *w);
+/* Has a client come from there? */
+bool world_has_client(const struct world *w, const struct addr_port *peer);
 void world_policy(struct world *w, struct policy *policy);
 void world_probe_lists(struct world *w);
 /* Clients hang up, sessions end (in bounded time), the proxy goes. Broken promises are in the ledger then. */

@@ -4,7 +4,7 @@
 #ifndef POSTERN_NET_TLS_MAKE_H
 #define POSTERN_NET_TLS_MAKE_H
 
-#include "postern/base/str.h"
+#include "postern/net/tls.h"
 
 struct tls_make {
     const struct str *names; /* subjectAltName: host names ("*.example" too), addresses; the first is the common name as well */
@@ -17,5 +17,7 @@ struct tls_make {
 
 /* Appends PEM to *certificate (the certificate alone) and *key. False: the issuer is not readable, or a name is not one. */
 bool tls_make_certificate(const struct tls_make *how, struct buf *certificate, struct buf *key);
+/* SHA-256 of a certificate. False: no PEM of one. */
+bool tls_fingerprint_of(struct str certificate_pem, struct tls_fingerprint *out);
 
 #endif
