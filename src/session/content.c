@@ -69,25 +69,9 @@ void content_begin(struct session *s)
 
 /* --- receiving ----------------------------------------------------------------------------------------------------------------- */
 
-static void keep(struct message *c, struct str wire)
-{
-    if (wire.n == 0 || c->refused)
-        return;
-    if (!c->header.in_body || c->header.taps) {
-        header_feed(&c->header, wire, &c->kept);
-        wire = buf_view(&c->kept);
-    }
-    c->spool_failed |= !spool_put(&c->spool, wire);
-    c->refused |= c->spool_failed || c->header.too_big;
-    buf_clear(&c->kept);
-}
-
 void content_finish(struct session *s, struct message *c)
 {
-    if (!c->refused) {
-        header_end(&c->header, &c->kept);
-        c->spool_failed |= !spool_put(&c->spool, buf_view(&c->kept));
-    }
+    message_end(c);
     if (c->data.bare_cr + c->data.bare_lf > 0)
         count(COUNTER_BARE_NEWLINE);
     struct content numbers = {.size = c->data.size,
@@ -95,20 +79,7 @@ void content_finish(struct session *s, struct message *c)
                               .received = c->header.received,
                               .bare_newline = c->data.bare_cr + c->data.bare_lf > 0};
     content_ended(s->t->scopes[STAGE_DATA], &numbers);
-    buf_free(&c->kept);
-    buf_free(&c->wire);
     s->phase = PHASE_DOT;
-}
-
-/* What was read into c->wire goes on to header, spool and taps. */
-void content_kept(struct message *c, uint64_t limit)
-{
-    if (limit && c->data.size > limit)
-        c->refused = true;
-    keep(c, buf_view(&c->wire));
-    buf_clear(&c->wire);
-    if (c->refused)
-        spool_clear(&c->spool);
 }
 
 enum step content_run(struct session *s)
@@ -122,7 +93,7 @@ enum step content_run(struct session *s)
     enum data_result r = data_read(&c->data, &in, c->refused ? NULL : &c->wire);
     session_input_left(s, in);
     s->idle_since = session_now(s);
-    content_kept(c, limit);
+    message_take_wire(c, limit);
     if (r == DATA_END)
         content_finish(s, c);
     return STEP_DONE;

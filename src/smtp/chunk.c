@@ -8,6 +8,18 @@
 
 enum { LINE_START, IN_LINE, AFTER_CR }; /* data_reader.state */
 
+bool bdat_parse(struct str argument, uint64_t *octets, bool *last)
+{
+    struct str rest = argument, size;
+    *last = false;
+    *octets = 0;
+    if (!str_split(&rest, ' ', &size) || !str_to_u64(size, UINT64_MAX, octets))
+        return false;
+    rest = str_trim(rest);
+    *last = rest.n > 0;
+    return rest.n == 0 || str_eq_nocase(rest, STR("LAST"));
+}
+
 static void end_line(struct data_reader *r, struct buf *out)
 {
     if (out)

@@ -89,3 +89,36 @@ Test(chunk, c_counts_nul_and_long_lines)
     cr_expect_eq(r.nul, 2);
     cr_expect_eq(r.longest_line, 4);
 }
+
+Test(chunk, d_what_bdat_announces)
+{
+    static const struct {
+        const char *argument;
+        bool good;
+        uint64_t octets;
+        bool last;
+    } table[] = {
+        {"0", true, 0, false},
+        {"123", true, 123, false},
+        {"123 LAST", true, 123, true},
+        {"0 last", true, 0, true},
+        {"7  \tLAST ", true, 7, true},
+        {"7 ", true, 7, false},
+        {"18446744073709551615", true, UINT64_MAX, false},
+        {"18446744073709551616", false, 0, false},
+        {"7 LASTS", false, 7, true}, /* the octets will come all the same */
+        {"7 8", false, 7, true},
+        {"-1", false, 0, false},
+        {"x LAST", false, 0, false},
+        {"", false, 0, false},
+        {"7LAST", false, 0, false},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        uint64_t octets = 99;
+        bool last = true;
+        bool good = bdat_parse(str_of(table[i].argument), &octets, &last);
+        cr_expect_eq(good, table[i].good, "%s", table[i].argument);
+        cr_expect_eq(octets, table[i].octets, "%s: %llu", table[i].argument, (unsigned long long)octets);
+        cr_expect(!good || last == table[i].last, "%s", table[i].argument);
+    }
+}
