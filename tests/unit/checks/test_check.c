@@ -3,7 +3,7 @@
  */
 #include "world.h"
 
-#define LISTS "dnsbl a \"a.test\"\ndnswl b \"b.test\"\nmark trapped\nlist l ip { 192.0.2.1 }\n"
+#define LISTS "dnsbl a \"a.test\"\ndnswl b \"b.test\"\nmark trapped\nlist l ip { 192.0.2.1 }\nrate r messages by mail.domain over 1h\n"
 
 Test(table, every_fact_of_a_check_is_made_by_it)
 {
@@ -18,7 +18,7 @@ Test(table, every_fact_of_a_check_is_made_by_it)
         cr_assert_eq(check == CHECK_COUNT, other, "%.*s", STR_ARG(info->name));
         if (other)
             continue;
-        cr_assert_eq(checks[check].stage, info->stage, "%.*s", STR_ARG(info->name));
+        cr_assert_eq(checks[check].stage, info->flags & FACT_SNAPSHOT ? STAGE_EACH : info->stage, "%.*s", STR_ARG(info->name));
         struct fact_bits bits = check_facts(w.policy, check, instance);
         cr_assert(fact_bit(&bits, id), "%.*s", STR_ARG(info->name));
     }
@@ -28,6 +28,28 @@ Test(table, every_fact_of_a_check_is_made_by_it)
     cr_assert(str_eq(policy_declaration(w.policy, instance)->name, STR("b")));
     cr_assert_eq(check_of_fact(w.policy, schema_find(schema, STR("marked.trapped")), &instance), CHECK_MARKED);
     cr_assert(str_eq(policy_declaration(w.policy, instance)->name, STR("trapped")));
+    cr_assert_eq(check_of_fact(w.policy, schema_find(schema, STR("rate.r")), &instance), CHECK_RATE);
+    cr_assert(str_eq(policy_declaration(w.policy, instance)->name, STR("r")));
+    world_close(&w);
+}
+
+/* What rates are counted by is text or an address, and known without waiting. */
+Test(table, keys_wait_for_nothing)
+{
+    struct world w;
+    uint16_t instance;
+    size_t keys = 0;
+    world_open(&w, "stage connect\n");
+    for (int id = 0; id < FACT_COUNT; id++) {
+        const struct fact_info *info = schema_fact(policy_schema(w.policy), id);
+        enum check_id check = check_of_fact(w.policy, id, &instance);
+        if (!(info->flags & FACT_KEY))
+            continue;
+        keys++;
+        cr_assert(info->type == FACT_TEXT || info->type == FACT_ADDR, "%.*s", STR_ARG(info->name));
+        cr_assert(check != CHECK_COUNT && !checks[check].deadline_setting && info->stage <= STAGE_RCPT, "%.*s", STR_ARG(info->name));
+    }
+    cr_assert_gt(keys, 5);
     world_close(&w);
 }
 

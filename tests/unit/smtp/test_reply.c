@@ -112,6 +112,49 @@ Test(reply, formatter)
     }
 }
 
+/* As mail servers say that they do not know a recipient, and as they say something else. */
+Test(reply, unknown_recipients)
+{
+    static const struct { const char *reply; bool unknown; } table[] = {
+        {"550 5.1.1 <u@our.test>: Recipient address rejected: User unknown in local recipient table", true}, /* Postfix */
+        {"550 5.1.1 <u@our.test>... User unknown", true},                                                   /* Sendmail */
+        {"550 Unrouteable address", true},                                                                  /* Exim */
+        {"550 5.1.1 Invalid recipient", true},
+        {"550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup", true}, /* Exchange */
+        {"550 5.4.1 Recipient address rejected: Access denied", true},                                    /* Exchange Online */
+        {"551 5.1.6 Moved", true},
+        {"553 5.1.3 Bad recipient address syntax", true},
+        {"550 5.0.0 No such user", true},
+        {"550 5.1.0 Address rejected", true},
+        {"550", true},
+        {"450 4.1.1 Recipient address rejected: unverified address", false},
+        {"550 5.7.1 Relaying denied", false},
+        {"554 5.7.1 Client host rejected", false},
+        {"550 5.2.1 Mailbox disabled", false},
+        {"552 5.2.2 Mailbox full", false},
+        {"553 5.1.8 Domain of sender does not exist", false},
+        {"550 5.1.7 Bad sender address", false},
+        {"550 5.1.2 Bad destination system", false},
+        {"501 Syntax", false},
+        {"553 sorry, that domain is not in my list", false},
+        {"250 2.1.5 Ok", false},
+        {"250 2.1.1 Ok", false},
+        {"421 4.3.2 Shutting down", false},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        struct reply_parser parser = {.lines = 0};
+        struct arena arena = {0};
+        struct reply r;
+        char line[200];
+        snprintf(line, sizeof line, "%s\r\n", table[i].reply);
+        struct str in = str_of(line);
+        cr_assert_eq(reply_parse(&parser, &in, &arena, &r), REPLY_PARSE_DONE);
+        cr_expect_eq(reply_says_unknown(&r), table[i].unknown, "%s", table[i].reply);
+        reply_parser_clear(&parser);
+        arena_clear(&arena);
+    }
+}
+
 /* No line over 512 octets with CRLF, the suffix always whole (RFC 5321 4.5.3.1.5). */
 Test(reply, lengths)
 {
