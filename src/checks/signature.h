@@ -39,9 +39,9 @@ enum signature_kind { SIGNATURE_DKIM, SIGNATURE_MESSAGE, SIGNATURE_SEAL };
 struct signature {
     struct str field;            /* as given: name, colon, value */
     struct str domain, selector; /* lower case, A-labels */
-    struct str identity;         /* i= of DKIM, printable */
+    struct str identity;         /* i= of DKIM, or "@" and d=; its domain in A-labels when it is one; UTF-8, no white space */
     struct str algorithm_name;   /* when known */
-    struct str b_start;
+    struct str b_start;          /* RFC 6008 4: the first characters of b= */
     enum algorithm algorithm;
     unsigned instance;           /* ARC */
     struct str cv;               /* of a seal */
@@ -64,6 +64,8 @@ struct signature {
  * out->domain and the like are set as far as they could be read. now: seconds; t= and x= of a seal are not held against it. */
 enum dkim_verdict signature_read(enum signature_kind kind, struct str field, uint64_t now, struct arena *arena,
                                  struct signature *out, struct str *reason);
+/* Text of a signature as it may stand within a fact: no space, comma, brace or quote, nothing but ASCII; "?" instead. */
+struct str signature_shown(struct arena *arena, struct str s);
 /* selector._domainkey.domain */
 struct str signature_key_name(const struct signature *s, struct arena *arena);
 

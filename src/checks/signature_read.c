@@ -11,7 +11,7 @@
 #include "postern/mail/header.h"
 #include "signature.h"
 
-enum { INSTANCE_MAX = 50, NAME_MAX_OCTETS = 253, DIGITS_MAX = 18, BODY_HASH_OCTETS = 32 };
+enum { INSTANCE_MAX = 50, NAME_MAX_OCTETS = 253, DIGITS_MAX = 18, BODY_HASH_OCTETS = 32, IDENTITY_OCTETS = 320, B_OCTETS = 8 };
 
 const char *const dkim_verdict_names[] = {"none", "pass", "fail", "policy", "neutral", "temperror", "permerror"};
 
@@ -65,10 +65,9 @@ static bool read_labels(struct reading *r, struct str value, struct str *out)
     return false;
 }
 
-/* Text from outside as it may be shown within a fact: no space, comma, brace or quote, nothing but ASCII. */
-static struct str shown(struct arena *arena, struct str s, size_t max)
+struct str signature_shown(struct arena *arena, struct str s)
 {
-    struct str copy = arena_str(arena, str_sub(s, 0, max));
+    struct str copy = arena_str(arena, s);
     char *p = (char *)copy.p;
 
     for (size_t i = 0; i < copy.n; i++)
@@ -98,6 +97,32 @@ static bool is_algorithm(struct str value)
     return str_eq(value, STR("rsa-sha256")) || str_eq(value, STR("ed25519-sha256")) || str_eq(value, STR("rsa-sha1"));
 }
 
+/* A value without the white space that folding left in it (RFC 6376 3.2), cut to max octets. */
+static struct str unfolded(struct arena *arena, struct str s, size_t max)
+{
+    struct str copy = arena_str(arena, s);
+    char *p = (char *)copy.p;
+    size_t n = 0;
+
+    for (size_t i = 0; i < copy.n && n < max; i++)
+        if (!strchr(" \t\r\n", p[i]))
+            p[n++] = p[i];
+    return str_sub(copy, 0, n);
+}
+
+/* i= as it stands; a domain in U-labels as A-labels (RFC 8616 section 4), so that every reader of a result may have it. */
+static struct str read_agent(struct reading *r, struct str i)
+{
+    struct str whole = unfolded(r->arena, i, IDENTITY_OCTETS), domain;
+    size_t at = whole.n;
+
+    while (at && whole.p[at - 1] != '@')
+        at--;
+    if (!at || is_labels(str_sub(whole, at, whole.n)) || !read_labels(r, str_sub(whole, at, whole.n), &domain))
+        return whole;
+    return arena_printf(r->arena, "%.*s%.*s", STR_ARG(str_sub(whole, 0, at)), STR_ARG(domain));
+}
+
 /* What tells this signature from others, also when it is bad. */
 static void read_identity(struct reading *r)
 {
@@ -106,13 +131,13 @@ static void read_identity(struct reading *r)
 
     read_labels(r, value_of(r, "d"), &s->domain);
     read_labels(r, value_of(r, "s"), &s->selector);
-    s->b_start = shown(r->arena, b, 8);
+    s->b_start = unfolded(r->arena, b, B_OCTETS);
     if (is_algorithm(a))
         s->algorithm_name = arena_str(r->arena, a);
     if (r->kind != SIGNATURE_DKIM)
         return;
     if (i.n)
-        s->identity = shown(r->arena, i, 320);
+        s->identity = read_agent(r, i);
     else if (s->domain.n)
         s->identity = arena_printf(r->arena, "@%.*s", STR_ARG(s->domain));
 }

@@ -2,23 +2,26 @@
  * authres.c - writes Authentication-Results (RFC 8601 2.2) and Received-SPF (RFC 7208 9.1).
  *
  * A field is written word by word; a word is never broken, and a line is folded before a word that would pass the length people
- * like (RFC 5322 2.1.1). Each result begins a line of its own.
+ * like (RFC 5322 2.1.1). Each result begins a line of its own. In an internationalised message (RFC 6532 3.2) characters beyond
+ * ASCII stand as they are, in atoms as in quotes; what is no UTF-8, and a control character of either kind, is "?" anywhere.
  */
 #include <string.h>
 
+#include "postern/base/codec.h"
 #include "postern/mail/authres.h"
 
 enum { LINE_LIKED = 78, VALUE_MAX = 800 }; /* octets of a value, escaped or not: its word still fits a line of 998 */
 
 struct writer {
     struct buf *out;
+    bool utf8;       /* characters beyond ASCII may stand in it */
     size_t line;     /* octets of the present line */
     struct buf word;
 };
 
-static void begin(struct writer *w, struct buf *out, const char *name)
+static void begin(struct writer *w, struct buf *out, bool utf8, const char *name)
 {
-    *w = (struct writer){.out = out, .line = strlen(name)};
+    *w = (struct writer){.out = out, .utf8 = utf8, .line = strlen(name)};
     buf_cstr(out, name);
 }
 
@@ -53,55 +56,73 @@ static bool is_let_dig(char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-static bool all_of(struct str s, const char *others)
+/* Octets of the character that s begins with, when it is one beyond ASCII that may be shown; else 0. C1 controls may not. */
+static size_t international(const struct writer *w, struct str s)
 {
-    for (size_t i = 0; i < s.n; i++)
-        if (!is_let_dig(s.p[i]) && !(s.p[i] && strchr(others, s.p[i])))
+    if (!w->utf8 || !s.n || (unsigned char)s.p[0] < 0x80)
+        return 0;
+    size_t step = utf8_step(s);
+    bool control = step == 2 && (unsigned char)s.p[0] == 0xc2 && (unsigned char)s.p[1] < 0xa0;
+    return control ? 0 : step;
+}
+
+static bool all_of(const struct writer *w, struct str s, const char *others)
+{
+    size_t step;
+
+    for (size_t i = 0; i < s.n; i += step) {
+        step = international(w, str_sub(s, i, s.n));
+        if (!step && !is_let_dig(s.p[i]) && !(s.p[i] && strchr(others, s.p[i])))
             return false;
+        step += !step;
+    }
     return s.n > 0;
 }
 
 /* Dots only between: a dot-atom (RFC 5322 3.2.3) of the given characters. */
-static bool is_dot_atom(struct str s, const char *others)
+static bool is_dot_atom(const struct writer *w, struct str s, const char *others)
 {
-    return all_of(s, others) && s.p[0] != '.' && s.p[s.n - 1] != '.' && !memmem(s.p, s.n, "..", 2);
+    return all_of(w, s, others) && s.p[0] != '.' && s.p[s.n - 1] != '.' && !memmem(s.p, s.n, "..", 2);
 }
 
 /* A token (RFC 2045 5.1) of the plainest kind, or [local-part]@domain: what every reader reads alike. */
-static bool is_plain(struct str s)
+static bool is_plain(const struct writer *w, struct str s)
 {
     size_t at = str_find(s, '@', 0);
 
     if (at == s.n)
-        return all_of(s, "._-+");
+        return all_of(w, s, "._-+");
     struct str local = str_sub(s, 0, at);
-    return is_dot_atom(str_sub(s, at + 1, s.n), ".-_") && (local.n == 0 || is_dot_atom(local, "._-+=#&'*!$%^~|{}`"));
+    return is_dot_atom(w, str_sub(s, at + 1, s.n), ".-_") && (local.n == 0 || is_dot_atom(w, local, "._-+=#&'*!$%^~|{}`"));
 }
 
-static char printable(char c)
+static void put_escaped(struct writer *w, struct str s, const char *specials)
 {
-    return c >= ' ' && c <= '~' ? c : '?';
-}
+    size_t step;
 
-static void put_escaped(struct buf *out, struct str s, const char *specials)
-{
-    for (size_t i = 0; i < s.n && i < VALUE_MAX / 2; i++) {
-        char c = printable(s.p[i]);
+    for (size_t i = 0; i < s.n && i < VALUE_MAX / 2; i += step) {
+        step = international(w, str_sub(s, i, s.n));
+        if (step) {
+            buf_put(&w->word, s.p + i, step);
+            continue;
+        }
+        step = 1;
+        char c = s.p[i] >= ' ' && s.p[i] <= '~' ? s.p[i] : '?';
         if (strchr(specials, c))
-            buf_char(out, '\\');
-        buf_char(out, c);
+            buf_char(&w->word, '\\');
+        buf_char(&w->word, c);
     }
 }
 
-static void put_value(struct buf *out, struct str value, bool plain)
+static void put_value(struct writer *w, struct str value, bool plain)
 {
     if (plain && value.n <= VALUE_MAX) {
-        buf_str(out, value);
+        buf_str(&w->word, value);
         return;
     }
-    buf_char(out, '"');
-    put_escaped(out, value, "\"\\");
-    buf_char(out, '"');
+    buf_char(&w->word, '"');
+    put_escaped(w, value, "\"\\");
+    buf_char(&w->word, '"');
 }
 
 static void put_comment(struct writer *w, struct str comment)
@@ -109,7 +130,7 @@ static void put_comment(struct writer *w, struct str comment)
     if (comment.n == 0)
         return;
     buf_char(&w->word, '(');
-    put_escaped(&w->word, comment, "()\\");
+    put_escaped(w, comment, "()\\");
     buf_char(&w->word, ')');
     flush(w);
 }
@@ -125,7 +146,7 @@ static void put_result(struct writer *w, const struct authres_result *r)
     put_comment(w, r->comment);
     if (r->reason.n) {
         buf_cstr(&w->word, "reason=");
-        put_value(&w->word, r->reason, false);
+        put_value(w, r->reason, false);
         flush(w);
     }
     for (size_t i = 0; i < r->property_count; i++) {
@@ -133,17 +154,17 @@ static void put_result(struct writer *w, const struct authres_result *r)
         if (p->value.n == 0)
             continue;
         buf_printf(&w->word, "%s.%s=", p->type, p->name);
-        put_value(&w->word, p->value, is_plain(p->value));
+        put_value(w, p->value, is_plain(w, p->value));
         flush(w);
     }
 }
 
-void authres_write(struct buf *out, struct str authserv_id, const struct authres_result *results, size_t count)
+void authres_write(struct buf *out, struct str authserv_id, bool utf8, const struct authres_result *results, size_t count)
 {
     struct writer w;
 
-    begin(&w, out, "Authentication-Results:");
-    put_value(&w.word, authserv_id, all_of(authserv_id, "._-"));
+    begin(&w, out, utf8, "Authentication-Results:");
+    put_value(&w, authserv_id, all_of(&w, authserv_id, "._-"));
     flush(&w);
     for (size_t i = 0; i < count; i++)
         put_result(&w, &results[i]);
@@ -157,7 +178,7 @@ void authres_write(struct buf *out, struct str authserv_id, const struct authres
 
 /* --- Received-SPF ------------------------------------------------------------------------------------------ */
 
-void received_spf_write(struct buf *out, const struct received_spf *r)
+void received_spf_write(struct buf *out, bool utf8, const struct received_spf *r)
 {
     const struct { const char *key; struct str value; } pairs[] = {
         {"identity", r->identity}, {"client-ip", r->client_ip}, {"helo", r->helo}, {"envelope-from", r->envelope_from},
@@ -165,7 +186,7 @@ void received_spf_write(struct buf *out, const struct received_spf *r)
     };
     struct writer w;
 
-    begin(&w, out, "Received-SPF:");
+    begin(&w, out, utf8, "Received-SPF:");
     buf_cstr(&w.word, r->result);
     flush(&w);
     put_comment(&w, r->comment);
@@ -173,7 +194,7 @@ void received_spf_write(struct buf *out, const struct received_spf *r)
         if (pairs[i].value.n == 0)
             continue;
         buf_printf(&w.word, "%s=", pairs[i].key);
-        put_value(&w.word, pairs[i].value, is_dot_atom(pairs[i].value, "._-+=")); /* dot-atom / quoted-string */
+        put_value(&w, pairs[i].value, is_dot_atom(&w, pairs[i].value, "._-+=")); /* dot-atom / quoted-string */
         buf_char(&w.word, ';');
         flush(&w);
     }

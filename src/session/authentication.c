@@ -123,6 +123,12 @@ static void add_dmarc(struct field *f)
         f->results[f->count - 1].comment = arena_printf(f->arena, "p=%.*s", STR_ARG(policy));
 }
 
+/* RFC 6532 3: header fields in UTF-8 are for messages that travel with SMTPUTF8. */
+static bool is_international(const struct transaction *t)
+{
+    return t->extensions >> EXT_SMTPUTF8 & 1;
+}
+
 static void put_received_spf(const struct session *s, struct field *f, struct str helo, struct buf *out)
 {
     char address[ADDR_TEXT];
@@ -134,7 +140,7 @@ static void put_received_spf(const struct session *s, struct field *f, struct st
                              .receiver = settings_of(s)->hostname,
                              .identity = t->sender.null ? STR("helo") : STR("mailfrom"),
                              .mechanism = text(f, FACT_SPF_MECHANISM)};
-    received_spf_write(out, &r);
+    received_spf_write(out, is_international(t), &r);
 }
 
 void authentication_put(struct session *s, struct buf *out)
@@ -150,7 +156,7 @@ void authentication_put(struct session *s, struct buf *out)
     add_dkim(&f, t->scopes[STAGE_DATA]);
     add_dmarc(&f);
     add(&f, "arc", word(&f, FACT_ARC), 0);
-    authres_write(out, authentication_id(s), f.results, f.count);
+    authres_write(out, authentication_id(s), is_international(t), f.results, f.count);
     if (settings_of(s)->received_spf)
         put_received_spf(s, &f, helo_name, out);
 }

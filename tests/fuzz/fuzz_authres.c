@@ -1,16 +1,27 @@
 /* rooms: mail */
 /*
  * Authentication-Results of any octets. As a field: the remover judges it, and a field with our id at its start, in quotes or
- * not, behind any comment, is ours. As values: what is written stays one field of printable lines and claims our id, no other.
+ * not, behind any comment, is ours. As values: what is written stays one field of printable lines (of valid UTF-8 in a message
+ * with SMTPUTF8) and claims our id, no other.
  */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "postern/base/codec.h"
 #include "postern/mail/authres.h"
 #include "postern/mail/header.h"
 
-static void one_field(struct str field)
+/* Printable, and UTF-8 where that may be. */
+static bool is_shown(struct str s, bool utf8)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f || (!utf8 && (unsigned char)s.p[i] > 0x7f))
+            return false;
+    return utf8_valid(s);
+}
+
+static void one_field(struct str field, bool utf8)
 {
     struct str rest = str_sub(field, 0, field.n - 2), line;
     size_t quotes = 0, depth = 0;
@@ -21,7 +32,7 @@ static void one_field(struct str field)
             assert(line.n > 0 && line.p[line.n - 1] == '\r');
             line.n--;
         }
-        assert(line.n <= 998 && (first || line.p[0] == '\t') && ascii_printable(str_sub(line, !first, line.n)));
+        assert(line.n <= 998 && (first || line.p[0] == '\t') && is_shown(str_sub(line, !first, line.n), utf8));
         for (size_t i = 0; i < line.n; i++) {
             if ((quotes || depth) && line.p[i] == '\\')
                 i++;
@@ -36,7 +47,7 @@ static void one_field(struct str field)
     assert(quotes == 0 && depth == 0);
 }
 
-static void write_all(struct str s)
+static void write_all(struct str s, bool utf8)
 {
     const struct authres_property properties[] = {{"smtp", "mailfrom", s}, {"header", "d", s}};
     const struct authres_result results[] = {{.method = "spf", .result = "pass", .reason = s, .comment = s,
@@ -45,16 +56,16 @@ static void write_all(struct str s)
     const struct received_spf received = {"pass", s, s, s, s, s, s, s, s};
     struct buf out = {0};
 
-    authres_write(&out, STR("mx.our.test"), results, 2);
-    one_field(buf_view(&out));
+    authres_write(&out, STR("mx.our.test"), utf8, results, 2);
+    one_field(buf_view(&out), utf8);
     assert(authres_claims(str_sub(buf_view(&out), 0, out.n - 2), STR("mx.our.test")));
     assert(!authres_claims(str_sub(buf_view(&out), 0, out.n - 2), STR("mx.other.test")));
     buf_clear(&out);
-    authres_write(&out, s, results, 2);
-    one_field(buf_view(&out));
+    authres_write(&out, s, utf8, results, 2);
+    one_field(buf_view(&out), utf8);
     buf_clear(&out);
-    received_spf_write(&out, &received);
-    one_field(buf_view(&out));
+    received_spf_write(&out, utf8, &received);
+    one_field(buf_view(&out), utf8);
     buf_free(&out);
 }
 
@@ -86,6 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     authres_claims(buf_view(&field), s);
     buf_free(&field);
     claim(s);
-    write_all(s);
+    write_all(s, false);
+    write_all(s, true);
     return 0;
 }

@@ -46,8 +46,8 @@ struct dkim_signature_result {
     struct str domain;     /* d=, lower case, A-labels; empty when it could not be read */
     struct str selector;   /* s=, the same */
     struct str algorithm;  /* a=, when it is one of the three; else empty */
-    struct str identity;   /* i=, printable, or "@" and d= */
-    struct str b;          /* the first characters of b=, to tell signatures apart (RFC 6008); printable */
+    struct str identity;   /* i=, or "@" and d=: UTF-8, no white space nor control characters, its domain in A-labels */
+    struct str b;          /* the first characters of b=, to tell signatures apart (RFC 6008) */
     unsigned key_bits;     /* 0: not known */
     struct str reason;     /* printable words, no comma; empty only for a plain pass */
     bool tail;             /* pass: l= leaves the end of the body unsigned */

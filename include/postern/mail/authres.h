@@ -3,8 +3,8 @@
  * finding the fields of others that claim to be ours.
  *
  * What is written comes from strangers: domains of signatures, reverse-paths, HELO names. A value is repeated as it was checked,
- * in quotes where it is more than plain name characters, or octet by octet replaced by "?" where it is not printable ASCII; so
- * no value can end, add or change a result, a comment or a line.
+ * in quotes where it is more than plain name characters, or octet by octet replaced by "?" where it is not printable ASCII (or
+ * UTF-8, in a message that came with SMTPUTF8: utf8); so no value can end, add or change a result, a comment or a line.
  */
 #ifndef POSTERN_MAIL_AUTHRES_H
 #define POSTERN_MAIL_AUTHRES_H
@@ -28,7 +28,7 @@ struct authres_result {
 };
 
 /* Appends the whole field, folded, with its CRLF. No results: "none" (RFC 8601 2.2). */
-void authres_write(struct buf *out, struct str authserv_id, const struct authres_result *results, size_t count);
+void authres_write(struct buf *out, struct str authserv_id, bool utf8, const struct authres_result *results, size_t count);
 
 struct received_spf {
     const char *result;    /* RFC 7208 2.6 word */
@@ -36,7 +36,7 @@ struct received_spf {
     struct str client_ip, envelope_from, helo, receiver, identity, mechanism, problem; /* empty: left out */
 };
 /* Appends "Received-SPF: ..." with its CRLF. */
-void received_spf_write(struct buf *out, const struct received_spf *r);
+void received_spf_write(struct buf *out, bool utf8, const struct received_spf *r);
 
 /* --- recognising --- */
 /*

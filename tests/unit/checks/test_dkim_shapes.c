@@ -207,6 +207,42 @@ Test(dkim_shapes, headers)
     keys_free(&k);
 }
 
+/* --- what is told of a signature, good or bad (RFC 8601 2.7.1; RFC 6008 4; RFC 8616 section 4) --- */
+
+static const struct { const char *tags, *identity, *b; } identities[] = {
+    {"d=example.com; b=AbCdEfGhIj", "@example.com", "AbCdEfGh"},
+    {"d=Example.COM; b=AbC", "@example.com", "AbC"},
+    {"d=example.com; b=\r\n AbC\r\n\tdE fGhIj", "@example.com", "AbCdEfGh"},
+    {"d=example.com; i=joe@sub.example.com; b=A", "joe@sub.example.com", "A"},
+    {"d=example.com; i=joe@\r\n example.com; b=A", "joe@example.com", "A"},
+    {"d=example.com; i=o'brien(x)\"\\@example.com; b=A", "o'brien(x)\"\\@example.com", "A"},
+    {"d=example.com; i=jo=65@example.com; b=A", "jo=65@example.com", "A"},
+    {"d=example.com; i=j\xc3\xb6rg@example.com; b=A", "j\xc3\xb6rg@example.com", "A"},
+    {"d=example.com; i=j\xc3\xb6rg@b\xc3\xbc" "cher.example; b=A", "j\xc3\xb6rg@xn--bcher-kva.example", "A"},
+    {"d=b\xc3\xbc" "cher.example; b=A", "@xn--bcher-kva.example", "A"},
+    {"d=example.com; i=a@b@c; b=A", "a@b@c", "A"},
+    {"d=example.com; i=nobody; b=A", "nobody", "A"},
+    {"d=a..b; b=A", "", "A"},
+};
+
+Test(dkim_shapes, identities)
+{
+    struct arena arena = {0};
+    for (size_t i = 0; i < COUNT(identities); i++) {
+        struct signature s;
+        struct str reason;
+        struct buf field = {0};
+        buf_printf(&field, "DKIM-Signature: %s", identities[i].tags);
+        signature_read(SIGNATURE_DKIM, buf_view(&field), 1, &arena, &s, &reason);
+        cr_expect(str_eq(s.identity, str_of(identities[i].identity)), "[%s]: [%.*s]", identities[i].tags, STR_ARG(s.identity));
+        cr_expect(str_eq(s.b_start, str_of(identities[i].b)), "[%s]: [%.*s]", identities[i].tags, STR_ARG(s.b_start));
+        buf_free(&field);
+    }
+    struct str shown = signature_shown(&arena, STR("j\xc3\xb6 \"o'b\\(x),{y}\x01@b.example"));
+    cr_expect(str_eq(shown, STR("j????o?b??x???y??@b.example")), "[%.*s]", STR_ARG(shown));
+    arena_clear(&arena);
+}
+
 /* --- canonicalisation against the plainest reading of RFC 6376 3.4.3 and 3.4.4 --- */
 
 static void body_plainly(struct str body, bool relaxed, struct buf *out)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "postern/base/codec.h"
 #include "postern/mail/authres.h"
 #include "postern/mail/header.h"
 
@@ -151,7 +152,7 @@ Test(authres_write, a_whole_field)
     };
     struct buf out = {0};
 
-    authres_write(&out, STR("mx.our.test"), results, 5);
+    authres_write(&out, STR("mx.our.test"), false, results, 5);
     buf_char(&out, 0);
     cr_assert_str_eq(out.p, "Authentication-Results: mx.our.test;\r\n"
                             "\tiprev=pass policy.iprev=\"2001:db8::1\";\r\n"
@@ -162,7 +163,7 @@ Test(authres_write, a_whole_field)
                             "\tdmarc=pass (p=reject) header.from=example.com;\r\n"
                             "\tarc=none\r\n");
     buf_clear(&out);
-    authres_write(&out, STR("mx.our.test"), NULL, 0);
+    authres_write(&out, STR("mx.our.test"), false, NULL, 0);
     buf_char(&out, 0);
     cr_assert_str_eq(out.p, "Authentication-Results: mx.our.test; none\r\n");
     buf_free(&out);
@@ -224,7 +225,16 @@ static char *value_of(const char *field, size_t n, const char *key)
     return found;
 }
 
-static void one_field(struct str field)
+/* No control character, nothing but ASCII or, in a message for that, UTF-8. */
+static bool is_shown(struct str s, bool utf8)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f || (!utf8 && (unsigned char)s.p[i] > 0x7f))
+            return false;
+    return utf8_valid(s);
+}
+
+static void one_field(struct str field, bool utf8)
 {
     struct str rest = field, line;
     bool first = true;
@@ -238,7 +248,7 @@ static void one_field(struct str field)
         }
         cr_assert(line.n <= 998, "%zu octets", line.n);
         cr_assert(first ? line.p[0] == 'A' || line.p[0] == 'R' : line.p[0] == '\t', "[%.*s]", STR_ARG(field));
-        cr_assert(ascii_printable(str_sub(line, first ? 0 : 1, line.n)), "[%.*s]", STR_ARG(field));
+        cr_assert(is_shown(str_sub(line, first ? 0 : 1, line.n), utf8), "[%.*s]", STR_ARG(field));
         first = false;
     }
 }
@@ -274,37 +284,94 @@ static const struct {
     {"legit.com\r\nX-Evil: 1", 0, "legit.com??X-Evil: 1"},
     {"legit.com\r\n dkim=pass", 0, "legit.com?? dkim=pass"},
     {"legit.com\t", 0, "legit.com?"},
-    {"j\xc3\xb6rg@example.com", 0, "j??rg@example.com"},
     {"\177\200", 0, "??"},
+    {"j\xc3\xb6rg@example.com", 0, "j??rg@example.com"},
+    {"j\xc3\xb6rg@b\xc3\xbc" "cher.example", 0, "j??rg@b??cher.example"},
+    {"\"j\xc3\xb6 rg\"@example.com", 0, "\"j?? rg\"@example.com"},
+    {"\xf0\x9f\x93\xa7@example.com", 0, "????@example.com"},
 };
+
+/* The same in a message with SMTPUTF8. */
+static const struct { const char *value, *read; } international[] = {
+    {"j\xc3\xb6rg@example.com", NULL},
+    {"\"j\xc3\xb6 rg\"@example.com", NULL},
+    {"b\xc3\xbc" "cher.example; dmarc=pass", NULL},
+    {"\xc2\x85\xc2\x9f", "????"},                /* C1 controls */
+    {"\xc2\xa0", NULL},
+    {"a\xc3", "a?"},                              /* cut off */
+    {"\xc3(\xb6", "?(?"},
+    {"\xc0\xaf\xe0\x80\xaf", "?????"},            /* overlong */
+    {"\xed\xa0\x80\xf4\x90\x80\x80", "???????"}, /* no characters */
+    {"\xef\xbc\x9b dmarc=pass", NULL},            /* a wide semicolon is none */
+};
+
+static void read_back(struct str value, const char *read, bool utf8)
+{
+    const struct authres_property property[] = {{"smtp", "mailfrom", value}, {"header", "d", value}};
+    const struct authres_result results[] = {
+        {.method = "spf", .result = "fail", .comment = value, .reason = value, .properties = property, .property_count = 2},
+        {.method = "dmarc", .result = "fail"},
+    };
+    const char *keys[] = {"smtp.mailfrom", "header.d", "reason"};
+    struct buf out = {0};
+
+    authres_write(&out, STR("mx.our.test"), utf8, results, 2);
+    one_field(buf_view(&out), utf8);
+    for (int k = 0; k < 3; k++) {
+        char *text = value_of(out.p, out.n, keys[k]);
+        cr_assert(text && (read ? strcmp(text, read) == 0 : strncmp(text, value.p, value.n) == 0 && strlen(text) == value.n),
+                  "%s of [%.*s] is [%s] in [%.*s]", keys[k], STR_ARG(value), text ? text : "(none)", STR_ARG(buf_view(&out)));
+        free(text);
+    }
+    char *verdict = value_of(out.p, out.n, "dmarc");
+    cr_assert_str_eq(verdict, "fail", "[%.*s]", STR_ARG(buf_view(&out)));
+    free(verdict);
+    cr_assert_null(value_of(out.p, out.n, "header.from"));
+    cr_assert(authres_claims(str_sub(buf_view(&out), 0, out.n - 2), STR("mx.our.test")));
+    buf_free(&out);
+}
+
+static bool is_ascii(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] > 0x7f)
+            return false;
+    return true;
+}
 
 Test(authres_write, no_value_is_more_than_a_value)
 {
     for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
         struct str value = {hostile[i].value, hostile[i].n ? hostile[i].n : strlen(hostile[i].value)};
-        const struct authres_property property[] = {{"smtp", "mailfrom", value}, {"header", "d", value}};
-        const struct authres_result results[] = {
-            {.method = "spf", .result = "fail", .comment = value, .reason = value, .properties = property, .property_count = 2},
-            {.method = "dmarc", .result = "fail"},
-        };
-        struct buf out = {0};
-        authres_write(&out, STR("mx.our.test"), results, 2);
-        one_field(buf_view(&out));
-        const char *keys[] = {"smtp.mailfrom", "header.d", "reason"}, *same = hostile[i].read;
-        for (int k = 0; k < 3; k++) {
-            char *read = value_of(out.p, out.n, keys[k]);
-            cr_assert(read && (same ? strcmp(read, same) == 0 : strncmp(read, value.p, value.n) == 0 && strlen(read) == value.n),
-                      "%s of [%.*s] is [%s] in [%.*s]", keys[k], STR_ARG(value), read ? read : "(none)", STR_ARG(buf_view(&out)));
-            free(read);
-        }
-        char *verdict = value_of(out.p, out.n, "dmarc");
-        cr_assert_str_eq(verdict, "fail", "[%.*s]", STR_ARG(buf_view(&out)));
-        free(verdict);
-        char *injected = value_of(out.p, out.n, "header.from");
-        cr_assert_null(injected);
-        cr_assert(authres_claims(str_sub(buf_view(&out), 0, out.n - 2), STR("mx.our.test")));
-        buf_free(&out);
+        read_back(value, hostile[i].read, false);
+        if (is_ascii(value))
+            read_back(value, hostile[i].read, true);
     }
+    for (size_t i = 0; i < sizeof international / sizeof *international; i++)
+        read_back(str_of(international[i].value), international[i].read, true);
+}
+
+/* RFC 6532 3.2: atoms and quoted strings take characters beyond ASCII; a reader of the field sees the address itself. */
+Test(authres_write, an_international_message)
+{
+    static const struct authres_property path[] = {{"smtp", "mailfrom", {"j\xc3\xb6rg@b\xc3\xbc" "cher.example", 21}},
+                                                   {"smtp", "helo", {"b\xc3\xbc" "cher.example", 15}}};
+    static const struct authres_property signer[] = {{"header", "d", {"xn--bcher-kva.example", 21}},
+                                                     {"header", "i", {"\"j\xc3\xb6 rg\"@xn--bcher-kva.example", 30}}};
+    const struct authres_result results[] = {
+        {.method = "spf", .result = "pass", .comment = STR("\xe2\x88\x9a"), .properties = path, .property_count = 2},
+        {.method = "dkim", .result = "pass", .properties = signer, .property_count = 2},
+    };
+    struct buf out = {0};
+
+    authres_write(&out, STR("mx.our.test"), true, results, 2);
+    buf_char(&out, 0);
+    cr_assert_str_eq(out.p, "Authentication-Results: mx.our.test;\r\n"
+                            "\tspf=pass (\xe2\x88\x9a) smtp.mailfrom=j\xc3\xb6rg@b\xc3\xbc" "cher.example\r\n"
+                            "\tsmtp.helo=b\xc3\xbc" "cher.example;\r\n"
+                            "\tdkim=pass header.d=xn--bcher-kva.example\r\n"
+                            "\theader.i=\"\\\"j\xc3\xb6 rg\\\"@xn--bcher-kva.example\"\r\n");
+    buf_free(&out);
 }
 
 Test(authres_write, long_values_stay_within_a_line)
@@ -317,10 +384,10 @@ Test(authres_write, long_values_stay_within_a_line)
     const struct authres_result results[] = {{.method = "dkim", .result = "pass", .comment = buf_view(&value),
                                               .reason = buf_view(&value),
                                               .properties = property, .property_count = 1}};
-    authres_write(&out, buf_view(&value), results, 1);
-    one_field(buf_view(&out));
+    authres_write(&out, buf_view(&value), false, results, 1);
+    one_field(buf_view(&out), false);
     buf_clear(&out);
-    authres_write(&out, STR("an id with spaces; none"), results, 0);
+    authres_write(&out, STR("an id with spaces; none"), false, results, 0);
     cr_assert(str_eq(buf_view(&out), STR("Authentication-Results: \"an id with spaces; none\"; none\r\n")));
     buf_free(&out);
     buf_free(&value);
@@ -342,7 +409,7 @@ Test(received_spf, the_example_and_hostile_values)
     };
     struct buf out = {0};
 
-    received_spf_write(&out, &r);
+    received_spf_write(&out, false, &r);
     buf_char(&out, 0);
     cr_assert_str_eq(out.p, "Received-SPF: pass\r\n"
                             "\t(mybox.example.org: domain of myname@example.com designates 192.0.2.1)\r\n"
@@ -355,8 +422,8 @@ Test(received_spf, the_example_and_hostile_values)
                                   .receiver = value,
                                   .identity = value, .mechanism = value, .problem = value};
         buf_clear(&out);
-        received_spf_write(&out, &r);
-        one_field(buf_view(&out));
+        received_spf_write(&out, false, &r);
+        one_field(buf_view(&out), false);
         char *read = value_of(out.p, out.n, "helo");
         cr_assert(read && (hostile[i].read ? strcmp(read, hostile[i].read) == 0 : strncmp(read, value.p, value.n) == 0), "[%.*s]",
                   STR_ARG(buf_view(&out)));
