@@ -2,7 +2,8 @@
  * dns_parse.c - the bytes of an answer to a value.
  *
  *     header, question (must be ours) -> answer section into a list -> follow CNAMEs from our name -> the records of our type
- *                                        nothing there: the SOA of the authority section says how long that may be believed
+ *                                        nothing there: the SOA of the authority section says how long that may be believed;
+ *                                        an alias without it: the server has not looked where it leads (dns_answer.alias)
  *
  * Only what is needed is read: the additional section is not looked at, nor the authority section of a positive answer. All that
  * the answer holds lives in one arena that dies with the last reference.
@@ -204,11 +205,12 @@ static int cname_follow(struct reading *r, const struct rr *list, size_t count, 
     return 0;
 }
 
-/* RFC 2308 section 5: the smaller of the SOA's TTL and its MINIMUM; without an SOA nothing is kept. False: the section is
- * unreadable. */
-static bool negative_ttl(struct reading *r, unsigned authority, uint32_t *ttl)
+/* RFC 2308 section 5: the smaller of the SOA's TTL and its MINIMUM; without an SOA (*authoritative) nothing is kept. False: the
+ * section is unreadable. */
+static bool negative_ttl(struct reading *r, unsigned authority, uint32_t *ttl, bool *authoritative)
 {
     uint32_t found = 0;
+    *authoritative = false;
     for (unsigned i = 0; i < authority; i++) {
         struct rr x;
         struct wire_name name;
@@ -225,9 +227,28 @@ static bool negative_ttl(struct reading *r, unsigned authority, uint32_t *ttl)
         }
         uint32_t minimum = get32(r->message + at + 16);
         found = minimum < x.ttl ? minimum : x.ttl;
+        *authoritative = true;
     }
     *ttl = found < *ttl ? found : *ttl;
     return true;
+}
+
+/* No record of the type, nor an alias of `owner` (NULL: the name asked for): is that the last word? */
+static enum dns_status nothing_found(struct reading *r, const struct wire_name *owner, unsigned authority, struct dns_answer *a)
+{
+    bool authoritative;
+    uint32_t alias_ttl = a->ttl;
+    if (!negative_ttl(r, authority, &a->ttl, &authoritative)) {
+        return DNS_MALFORMED;
+    }
+    if ((r->message[3] & 15) == RCODE_NXDOMAIN) {
+        return DNS_NXDOMAIN;
+    }
+    if (owner && !authoritative) {
+        a->alias = name_text(r, owner);
+        a->ttl = alias_ttl;
+    }
+    return DNS_NODATA;
 }
 
 static enum dns_status answer_read(struct reading *r, const struct wire_name *question, unsigned type, struct dns_answer *a)
@@ -255,8 +276,7 @@ static enum dns_status answer_read(struct reading *r, const struct wire_name *qu
             return DNS_MALFORMED;
         }
         if (moved == 0) {
-            enum dns_status none = rcode == RCODE_NXDOMAIN ? DNS_NXDOMAIN : DNS_NODATA;
-            return negative_ttl(r, authority, &a->ttl) ? none : DNS_MALFORMED;
+            return nothing_found(r, hops > 0 ? &owner : NULL, authority, a);
         }
     }
     return DNS_MALFORMED; /* a loop */

@@ -5,6 +5,9 @@
  *                                                        |                    -> cache; all who wait are woken
  *                                                        queue, until one comes home (full: DNS_LIMIT)
  *
+ * A server that names an alias and does not look where it leads is asked for that, too (RFC 1034 5.3.3, step 4c); all servers follow
+ * aliases by themselves as far as they know the names, few leave the rest to us.
+ *
  * Servers: in the order given, but one that did not answer is taken last for a while. A round asks each server once; only a
  * round in which somebody did not answer at all is followed by another. What failed is kept for some seconds too, or a dead zone
  * would cost each session its whole deadline.
@@ -19,11 +22,14 @@
 #include "postern/base/counters.h"
 #include "resolver_internal.h"
 
-enum { SERVERS_MAX = 32, BAD_SERVER_MS = 30000, FAILURE_KEPT_MS = 3000 };
+enum { SERVERS_MAX = 32, BAD_SERVER_MS = 30000, FAILURE_KEPT_MS = 3000, ALIASES_MAX = 8 };
 
 struct question {
     struct resolver *resolver;
     struct dns_key key;
+    char name[254];               /* that is asked for: the key's, or an alias of it */
+    unsigned aliases;             /* followed so far */
+    uint32_t ttl;                 /* smallest of theirs */
     struct dns_wait *waiters;     /* in no order: they are woken by their views' owners' places */
     struct question *next;        /* in the queue */
     unsigned round;
@@ -154,7 +160,7 @@ static bool ask_next(struct question *q)
         pick_server(q);
     }
     count(COUNTER_DNS_QUESTIONS);
-    r->transport->ask(r->transport, q->server, key_name(&q->key), q->key.type, came, q);
+    r->transport->ask(r->transport, q->server, q->name, q->key.type, came, q);
     return true;
 }
 
@@ -218,6 +224,19 @@ static unsigned weight(enum dns_status failure)
     return failure == DNS_SERVFAIL ? 3 : failure == DNS_MALFORMED ? 2 : 1;
 }
 
+/* The answer ends in an alias that its server left open: asks for what is there, beginning anew with the servers. */
+static bool follow_alias(struct question *q, const struct dns_answer *a)
+{
+    if (!dns_name_of_record(a->alias, q->name) || q->aliases++ == ALIASES_MAX) {
+        return false;
+    }
+    q->ttl = a->ttl < q->ttl ? a->ttl : q->ttl;
+    q->asked = 0;
+    q->round = 0;
+    q->unanswered = false;
+    return ask_next(q);
+}
+
 /* The transport's answer about one server. */
 static void came(void *context, enum dns_status status, const uint8_t *message, size_t n)
 {
@@ -225,14 +244,22 @@ static void came(void *context, enum dns_status status, const uint8_t *message, 
     struct resolver *r = q->resolver;
     struct dns_answer *a = NULL;
     if (status == DNS_OK) {
-        a = dns_answer_parse(message, n, str_of(key_name(&q->key)), q->key.type);
+        a = dns_answer_parse(message, n, str_of(q->name), q->key.type);
         status = a->status;
         r->bad_until[q->server] = 0;
     } else {
         q->unanswered = true;
         r->bad_until[q->server] = loop_now(r->loop) + BAD_SERVER_MS;
     }
+    if (a && a->alias.n > 0) {
+        if (follow_alias(q, a)) {
+            dns_answer_unref(&a);
+            return;
+        }
+        status = DNS_MALFORMED; /* a loop, or a name that cannot be asked for */
+    }
     if (a && !dns_failed(status)) {
+        a->ttl = a->ttl < q->ttl ? a->ttl : q->ttl;
         finish(q, a);
         return;
     }
@@ -286,6 +313,8 @@ struct dns_answer *resolver_ask(struct resolver *r, const struct dns_key *k, str
     q = xcalloc(1, sizeof *q);
     q->resolver = r;
     q->key = *k;
+    memcpy(q->name, key_name(k), strlen(key_name(k)) + 1);
+    q->ttl = UINT32_MAX;
     join(q, w);
     map_put(r->asking, key_str(k), q);
     if (room) {

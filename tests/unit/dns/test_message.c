@@ -235,6 +235,32 @@ Test(message, f_cnames_are_followed)
     dns_answer_unref(&a);
 }
 
+/* Where the aliases lead, when the server did not look there: neither records nor an SOA, and no word that the name does not exist. */
+Test(message, f2_an_alias_left_open)
+{
+    static const struct {
+        unsigned rcode;
+        int soa;
+        enum dns_status status;
+        const char *alias;
+        uint32_t ttl;
+    } cases[] = {{0, -1, DNS_NODATA, "c\\058d.example", 20}, {0, 300, DNS_NODATA, "", 20}, {0, 0, DNS_NODATA, "", 0}, {3, -1, DNS_NXDOMAIN, "", 0},
+                 {3, 300, DNS_NXDOMAIN, "", 20},             {2, -1, DNS_SERVFAIL, "", 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        begin("a.example", DNS_A, cases[i].rcode);
+        record("a.example", DNS_CNAME, 30, "b.example");
+        record("b.example", DNS_CNAME, 20, "c\\058d.example");
+        if (cases[i].soa >= 0) {
+            dns_build_soa(&b, (uint32_t)cases[i].soa);
+        }
+        struct dns_answer *a = finish("a.example", DNS_A);
+        cr_assert_eq(a->status, cases[i].status, "%zu", i);
+        cr_assert(is(a->alias, cases[i].alias), "%zu: %.*s", i, STR_ARG(a->alias));
+        cr_assert_eq(a->ttl, cases[i].ttl, "%zu: %u", i, a->ttl);
+        dns_answer_unref(&a);
+    }
+}
+
 Test(message, g_negative)
 {
     static const struct {

@@ -345,6 +345,65 @@ Test(resolver, h_an_answer_from_any_server_wins_over_failures)
     close_resolver();
 }
 
+/* Question number i is answered with an alias and nothing else. */
+static void answer_alias(size_t i, const char *alias, uint32_t ttl)
+{
+    struct dns_build b = {0};
+    struct str name = str_of(asked[i].name);
+    asked[i].answered = true;
+    dns_build_begin(&b, name, asked[i].type, 0);
+    cr_assert(dns_build_record(&b, name, DNS_CNAME, ttl, str_of(alias)));
+    struct str m = dns_build_end(&b);
+    asked[i].done(asked[i].context, DNS_OK, (const uint8_t *)m.p, m.n);
+    buf_free(&b.out);
+}
+
+Test(resolver, h2_an_alias_left_open_is_followed)
+{
+    open_resolver(2, usual);
+    cr_assert_eq(ask_once("x.example"), -1);
+    answer_alias(0, "Y.Example", 60);
+    cr_assert_eq(asked_count, 2);
+    cr_assert_str_eq(asked[1].name, "y.example");
+    fail(1, DNS_TIMEOUT); /* the other server is asked for the alias, too */
+    cr_assert_eq(asked_count, 3);
+    cr_assert_neq(asked[2].server, asked[1].server);
+    answer_alias(2, "z\\058.example", 600);
+    cr_assert_str_eq(asked[3].name, "z:.example");
+    cr_assert_eq(resolver_in_flight(r), 1);
+    answer(3, 300);
+    cr_assert_eq(resolver_in_flight(r), 0);
+    struct dns_answer *a = resolver_cached(r, STR("x.example"), DNS_A);
+    cr_assert_eq(status_of(a), DNS_OK);
+    cr_assert_eq(a->count, 1);
+    cr_assert_eq(a->ttl, 60, "the smallest of the chain");
+    dns_answer_unref(&a);
+    cr_assert_eq(ask_once("y.example"), -1, "only what was asked for is kept");
+    answer_rcode(4, 3, false, 60);
+    close_resolver();
+
+    open_resolver(1, usual); /* what is not there at the end */
+    cr_assert_eq(ask_once("x.example"), -1);
+    answer_alias(0, "y.example", 60);
+    answer_rcode(1, 3, false, 600);
+    cr_assert_eq(ask_once("x.example"), DNS_NXDOMAIN);
+    close_resolver();
+
+    open_resolver(1, usual); /* in a circle */
+    cr_assert_eq(ask_once("x.example"), -1);
+    size_t i = 0;
+    for (; i < asked_count; i++) {
+        cr_assert_lt(i, 10);
+        answer_alias(i, i % 2 ? "x.example" : "y.example", 60);
+    }
+    cr_assert_eq(i, 9);
+    cr_assert_eq(resolver_in_flight(r), 0);
+    cr_assert_eq(ask_once("x.example"), -1, "an answer that makes no sense is not kept");
+    fail(asked_count - 1, DNS_TIMEOUT);
+    fail(asked_count - 1, DNS_TIMEOUT);
+    close_resolver();
+}
+
 Test(resolver, i_budget_and_bad_names)
 {
     unsigned budget = 2;
