@@ -13,6 +13,12 @@ static const struct dns_answer *ask(void *context, struct str name, unsigned typ
     return scope_dns(context, name, type);
 }
 
+/* A name with a dot at its end is the same name; facts and macros have it without. */
+static struct str without_dot(struct str name)
+{
+    return name.n > 1 && name.p[name.n - 1] == '.' ? str_sub(name, 0, name.n - 1) : name;
+}
+
 /* The name given with HELO as a domain to judge; empty when it is none. */
 static struct str helo_domain(struct scope *s)
 {
@@ -21,7 +27,7 @@ static struct str helo_domain(struct scope *s)
 
     if (!helo || helo_classify(helo->subject->helo, &literal) == HELO_LITERAL)
         return STR_NONE;
-    return helo->subject->helo;
+    return without_dot(helo->subject->helo);
 }
 
 /* RFC 8616 4: U-labels are asked for as A-labels. One that has no such form is judged as it stands: none. */
@@ -38,7 +44,7 @@ static struct str as_asked(struct scope *s, struct str domain)
 static bool evaluate(struct scope *s, struct str local, struct str domain, struct spf_result *out)
 {
     struct scope *helo = scope_of(s, STAGE_HELO);
-    struct spf_input in = {.client = *scope_client(s), .local = local, .domain = domain, .helo = helo ? helo->subject->helo : STR_NONE,
+    struct spf_input in = {.client = *scope_client(s), .local = local, .domain = domain, .helo = helo ? without_dot(helo->subject->helo) : STR_NONE,
                            .receiver = s->world->settings->hostname, .time = loop_wall(s->world->loop) / 1000};
 
     return spf_evaluate(&in, ask, s, &s->arena, out);
@@ -51,6 +57,7 @@ enum check_result check_spf_helo(struct scope *s, const struct check_run *run)
     (void)run;
     if (!evaluate(s, STR_NONE, as_asked(s, helo_domain(s)), &result))
         return CHECK_NOT_YET;
+    scope_note(s, FACT_SPF_HELO, result.problem);
     facts_set_text(&s->facts, FACT_SPF_HELO, str_of(spf_verdict_names[result.verdict]));
     return CHECK_DONE;
 }
@@ -66,7 +73,7 @@ static void set_text_or_absent(struct scope *s, int fact, struct str text)
 enum check_result check_spf(struct scope *s, const struct check_run *run)
 {
     const struct path *sender = &s->subject->sender;
-    struct str domain = sender->null ? helo_domain(s) : sender->literal ? STR_NONE : sender->domain;
+    struct str domain = sender->null ? helo_domain(s) : sender->literal ? STR_NONE : without_dot(sender->domain);
     struct spf_result result;
 
     domain = as_asked(s, domain);
@@ -80,6 +87,7 @@ enum check_result check_spf(struct scope *s, const struct check_run *run)
     set_text_or_absent(s, FACT_SPF_EXPLANATION, result.explanation);
     if (!done)
         return CHECK_NOT_YET; /* out of time: temperror, its deadline word (4.6.4) */
+    scope_note(s, FACT_SPF, result.problem);
     facts_set_text(&s->facts, FACT_SPF, str_of(spf_verdict_names[result.verdict]));
     return CHECK_DONE;
 }

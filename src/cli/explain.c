@@ -80,7 +80,10 @@ static void read_sender(struct explain *e)
     if (path_parse(text.n ? text : STR("<>"), true, false, &e->arena, sender))
         return;
     take_loosely(text, sender);
-    fprintf(stderr, "postern explain: a session refuses '%s' with 501 (it is not an address); judged as it is\n", e->options.from);
+    struct buf shown = {0};
+    escape_text(&shown, text);
+    fprintf(stderr, "postern explain: a session refuses '%.*s' with 501 (it is not an address); judged as it is\n", (int)shown.n, shown.p);
+    buf_free(&shown);
 }
 
 /* Everything that needs no file and no network. */

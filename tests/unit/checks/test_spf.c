@@ -33,6 +33,7 @@ static const struct {
     {"192.0.2.4", "helo.example", "<a@sender.example>", "fail", "sender.example", "-all", "not from 192.0.2.4, by mx.our.test at 1795292100"},
     {"192.0.2.4", "helo.example", "<>", "pass", "helo.example", "ip4:192.0.2.4", "(absent)"},
     {"192.0.2.5", "Helo.example", "<>", "fail", "helo.example", "-all", "(absent)"},
+    {"192.0.2.5", "helo.example.", "<>", "fail", "helo.example", "-all", "(absent)"},
     {"192.0.2.5", "[192.0.2.5]", "<>", "none", "(absent)", "(absent)", "(absent)"},
     {"192.0.2.5", "localhost", "<>", "none", "localhost", "(absent)", "(absent)"},
     {"192.0.2.5", "helo.example", "<a@[192.0.2.5]>", "none", "(absent)", "(absent)", "(absent)"},

@@ -215,6 +215,33 @@ Test(explain, h_errors_of_files)
     called_clear(&c);
 }
 
+/* What no session would take as a sender is judged all the same, and named on the error stream without its bytes going to a terminal. */
+static const struct { const char *from, *mail_from, *spf_domain, *said; } senders[] = {
+    {"", "\"mail.from\":\"\",", "\"spf.domain\":\"h.example\",", ""},
+    {"<>", "\"mail.from\":\"\",", "\"spf.domain\":\"h.example\",", ""},
+    {"<a@b.example>", "\"mail.from\":\"a@b.example\",", "\"spf.domain\":\"b.example\",", ""},
+    {"\xc3\xa4@b\xc3\xbc" "cher.example", "\"mail.from\":\"\xc3\xa4@b\xc3\xbc" "cher.example\",", "\"spf.domain\":\"xn--bcher-kva.example\",", ""},
+    {"@b.example", "\"mail.from\":\"@b.example\",", "\"spf.domain\":\"b.example\",", "refuses '@b.example' with 501"},
+    {"b.example", "\"mail.from\":\"b.example\",", "\"spf.domain\":\"b.example\",", "refuses 'b.example' with 501"},
+    {"a@b.example.", "\"mail.from\":\"a@b.example.\",", "\"spf.domain\":\"b.example\",", "refuses 'a@b.example.' with 501"},
+    {"\x1b[2J@b.example", "\"mail.from\":\"\\u001b[2J@b.example\",", "\"spf.domain\":\"b.example\",", "refuses '\\x1b[2J@b.example' with 501"},
+    {"\xff@b.example", "@b.example\",", "\"spf.domain\":\"b.example\",", "refuses '\\xff@b.example' with 501"},
+};
+
+Test(explain, h_senders_of_every_kind)
+{
+    for (size_t i = 0; i < sizeof senders / sizeof senders[0]; i++) {
+        struct called c = CALL(BASE, "--client", "192.0.2.1", "--helo", "h.example", "--from", senders[i].from, "--json");
+        cr_expect_eq(c.status, 0);
+        expect_verdict(&c, "{\"action\":\"none\"");
+        expect_in(&c, senders[i].mail_from);
+        expect_in(&c, senders[i].spf_domain);
+        expect_in(&c, "\"spf\":\"temperror\"");
+        cr_expect(senders[i].said[0] ? strstr(c.error, senders[i].said) != NULL : c.error[0] == '\0', "%zu: %s", i, c.error);
+        called_clear(&c);
+    }
+}
+
 /* Asked, never answered: errors in the facts, in time. */
 Test(explain, i_a_resolver_that_never_answers, .timeout = 60)
 {
