@@ -15,6 +15,7 @@ struct sim_store {
     struct world *world;
     struct store *memory, *failing, *slow; /* slow: NULL until asked for */
     enum store_mood mood;
+    struct store_request *requests; /* under way */
 };
 
 struct store_request { /* ours: which store has it */
@@ -22,12 +23,21 @@ struct store_request { /* ours: which store has it */
     struct store_request *inner;
     store_done done;
     void *context;
+    struct store_request *next, **link;
 };
+
+static void forget(struct store_request *r)
+{
+    *r->link = r->next;
+    if (r->next)
+        r->next->link = r->link;
+    free(r);
+}
 
 static void answered(void *context, const struct store_result *result)
 {
     struct store_request r = *(struct store_request *)context;
-    free(context);
+    forget(context);
     r.done(r.context, result);
 }
 
@@ -40,7 +50,12 @@ static struct store_request *start(struct store *s, const struct store_operation
                                                : x->mood == MOOD_SLOW ? x->slow
                                                                       : x->memory,
                                 .done = done,
-                                .context = context};
+                                .context = context,
+                                .next = x->requests,
+                                .link = &x->requests};
+    if (r->next)
+        r->next->link = &r->next;
+    x->requests = r;
     r->inner = r->inner_store->ops->start(r->inner_store, op, answered, r);
     return r;
 }
@@ -49,12 +64,14 @@ static void cancel(struct store *s, struct store_request *r)
 {
     (void)s;
     r->inner_store->ops->cancel(r->inner_store, r->inner);
-    free(r);
+    forget(r);
 }
 
 static void destroy(struct store *s)
 {
     struct sim_store *x = (struct sim_store *)(void *)s;
+    while (x->requests) /* what nobody waits for: a slow store may still have it */
+        cancel(s, x->requests);
     store_free(&x->memory);
     store_free(&x->failing);
     store_free(&x->slow);
@@ -63,7 +80,7 @@ static void destroy(struct store *s)
 
 struct store *sim_store_new(struct world *w)
 {
-    static const struct store_ops ops = {start, cancel, destroy};
+    static const struct store_ops ops = {start, cancel, destroy, NULL};
     struct sim_store *x = xcalloc(1, sizeof *x);
     x->store = (struct store){.ops = &ops, .loop = w->loop};
     x->world = w;
