@@ -56,13 +56,23 @@ static char *put_number(char *p, unsigned n, unsigned base)
     return p;
 }
 
+static char *put_octet(char *p, unsigned n)
+{
+    if (n >= 100)
+        *p++ = (char)('0' + n / 100);
+    if (n >= 10)
+        *p++ = (char)('0' + n / 10 % 10);
+    *p++ = (char)('0' + n % 10);
+    return p;
+}
+
 /* Four octets with dots between them, from b on, forward or backward (step -1). Returns where they end. */
 static char *put_octets(char *p, const uint8_t *b, int step)
 {
     for (int i = 0; i < 4; i++) {
         if (i)
             *p++ = '.';
-        p = put_number(p, b[i * step], 10);
+        p = put_octet(p, b[i * step]);
     }
     return p;
 }
@@ -256,14 +266,12 @@ const char *addr_port_format(const struct addr_port *ap, char out[ADDR_PORT_TEXT
 
 static void clear_host_bits(struct addr *a, unsigned bits)
 {
-    for (size_t i = 0; i < sizeof a->b; i++) {
-        if (bits >= 8) {
-            bits -= 8;
-            continue;
-        }
-        a->b[i] &= (uint8_t)(0xff00u >> bits);
-        bits = 0;
-    }
+    size_t cut = bits / 8; /* the octet that is part network, part host */
+
+    if (cut >= sizeof a->b)
+        return;
+    a->b[cut] &= (uint8_t)(0xff00u >> bits % 8);
+    memset(a->b + cut + 1, 0, sizeof a->b - cut - 1);
 }
 
 bool prefix_parse(struct str s, struct prefix *out)
@@ -297,7 +305,7 @@ const char *prefix_format(const struct prefix *p, char out[PREFIX_TEXT])
 {
     char *end = put_addr(out, &p->addr);
     *end++ = '/';
-    *put_number(end, p->bits, 10) = '\0';
+    *put_octet(end, p->bits) = '\0';
     return out;
 }
 

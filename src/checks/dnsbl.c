@@ -14,11 +14,15 @@ static void put_zone(struct buf *out, const struct declaration *list, struct str
 {
     struct str place = STR("{key}"), rest = list->zone;
 
+    if (!list->hide.n) {
+        buf_str(out, list->zone);
+        return;
+    }
     while (rest.n) {
-        if (list->hide.n && str_starts(rest, place)) {
+        if (str_starts(rest, place)) {
             buf_str(out, secret);
             rest = str_sub(rest, place.n, rest.n);
-        } else if (list->hide.n && str_starts_nocase(rest, list->hide)) {
+        } else if (str_starts_nocase(rest, list->hide)) {
             buf_str(out, secret);
             rest = str_sub(rest, list->hide.n, rest.n);
         } else {

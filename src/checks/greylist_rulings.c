@@ -15,24 +15,29 @@ static bool is_looked_up(const struct prefix *p)
     return p->addr.family == 4 ? p->bits >= 8 : p->bits == 128 || (p->bits >= 32 && p->bits <= 64 && p->bits % 8 == 0);
 }
 
+static struct str network_key(struct arena *arena, const struct prefix *network)
+{
+    char text[4 + PREFIX_TEXT] = "net ";
+
+    prefix_format(network, text + 4);
+    return arena_str(arena, str_of(text));
+}
+
 struct str greylist_ruling_key(struct arena *arena, struct str whom)
 {
     struct prefix network;
-    char text[PREFIX_TEXT];
 
     if (prefix_parse(whom, &network))
-        return is_looked_up(&network) ? arena_printf(arena, "net %s", prefix_format(&network, text)) : STR_NONE;
+        return is_looked_up(&network) ? network_key(arena, &network) : STR_NONE;
     return domain_valid(whom) ? arena_printf(arena, "domain %.*s", STR_ARG(arena_lower(arena, whom))) : STR_NONE;
 }
 
 void greylist_rule_by_address(struct arena *arena, const struct addr *client, struct greylist_keys *out)
 {
-    char text[PREFIX_TEXT];
-
     for (unsigned bits = client->family == 4 ? 32 : 128; bits >= 8; bits--) {
         struct prefix network = addr_network(client, bits < 32 ? bits : 32, bits);
         if (is_looked_up(&network))
-            out->rulings[out->ruling_count++] = arena_printf(arena, "net %s", prefix_format(&network, text));
+            out->rulings[out->ruling_count++] = network_key(arena, &network);
     }
 }
 

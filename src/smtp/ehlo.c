@@ -52,7 +52,8 @@ struct reply ehlo_write(struct arena *arena, struct str hostname, const struct e
     for (int x = 0; x < EXT_COUNT; x++) {
         if (!ehlo_has(e, x))
             continue;
-        buf_printf(&text, "\n%s", extension_names[x]);
+        buf_char(&text, '\n');
+        buf_cstr(&text, extension_names[x]);
         if (x == EXT_SIZE) /* RFC 1870 3: 0 is no limit */
             buf_printf(&text, " %llu", (unsigned long long)e->size_limit);
         if (x == EXT_XCLIENT && e->xclient.n) {

@@ -141,9 +141,13 @@ static struct enhanced enhanced_for(const struct reply *r)
 static void put_line(struct buf *out, unsigned code, const char *enhanced, struct str text, bool last, struct str suffix)
 {
     size_t start = out->n, tail = suffix.n ? suffix.n + 3 : 0;
-
     /* RFC 5321 4.2: the space stands there even when no text follows. */
-    buf_printf(out, "%03u%c%s%s", code, last ? ' ' : '-', enhanced, enhanced[0] && text.n ? " " : "");
+    char head[4] = {(char)('0' + code / 100), (char)('0' + code / 10 % 10), (char)('0' + code % 10), last ? ' ' : '-'};
+
+    buf_put(out, head, sizeof head);
+    buf_cstr(out, enhanced);
+    if (enhanced[0] && text.n)
+        buf_char(out, ' ');
     put_printable(out, str_sub(text, 0, LINE_MAX_OCTETS - 2 - (out->n - start) - tail));
     if (suffix.n) {
         buf_cstr(out, text.n || enhanced[0] ? " [" : "[");
