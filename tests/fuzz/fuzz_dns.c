@@ -13,6 +13,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const unsigned types[] = {DNS_A, DNS_AAAA, DNS_MX, DNS_TXT, DNS_PTR, DNS_CNAME, DNS_NS, DNS_SOA};
 
+/* A name that an answer holds: what can be asked for is a normal name, and asks for the same. */
+static void judge_name(struct str name)
+{
+    char asked[254], again[254];
+    if (dns_name_of_record(name, asked)) {
+        assert(dns_name_normal(str_of(asked), again) && strcmp(asked, again) == 0 && !strchr(asked, '\\'));
+        assert(memchr(name.p, '\\', name.n) || str_eq(name, str_of(asked)));
+    }
+}
+
 static void judge_record(const struct dns_record *r, unsigned type)
 {
     assert(r->ttl <= INT32_MAX);
@@ -21,6 +31,7 @@ static void judge_record(const struct dns_record *r, unsigned type)
         assert((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || strchr("-_.\\", c));
     }
     assert(r->name.n <= 4 * 253);
+    judge_name(r->name);
     assert(type != DNS_A || r->addr.family == 4);
     assert(type != DNS_AAAA || r->addr.family == 6);
     (void)type;
@@ -34,6 +45,8 @@ static enum dns_status judge(const uint8_t *message, size_t n, struct str name, 
     assert((a->count > 0) == (status == DNS_OK));
     assert(!dns_failed(status) || a->ttl == 0);
     assert(a->raw.n == n);
+    assert(a->alias.n == 0 || (status == DNS_NODATA && a->alias.n <= 4 * 253));
+    judge_name(a->alias);
     for (size_t i = 0; i < a->count; i++) {
         judge_record(&a->records[i], type);
     }
