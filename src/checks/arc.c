@@ -95,6 +95,7 @@ static enum check_result set_facts(struct scope *s, const struct arc_result *r)
 
     for (size_t i = 0; i < r->count; i++)
         sealers[i] = r->hops[i].sealer;
+    scope_note(s, FACT_ARC, r->reason);
     facts_set_text(&s->facts, FACT_ARC, str_of(arc_verdict_names[r->verdict]));
     facts_set_names(&s->facts, FACT_ARC_SEALERS, sealers, r->count);
     facts_set_bool(&s->facts, FACT_ARC_TRUSTED, trusted != NULL);

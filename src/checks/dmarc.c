@@ -73,6 +73,7 @@ static enum check_result set_result(struct scope *s, const struct dmarc_result *
 {
     const char *aligned = r->spf_aligned && r->dkim_aligned ? "both" : r->spf_aligned ? "spf" : r->dkim_aligned ? "dkim" : "none";
 
+    scope_note(s, FACT_DMARC, r->problem);
     set_verdict(s, r->verdict);
     if (r->applies) {
         facts_set_text(&s->facts, FACT_DMARC_POLICY, str_of(dmarc_policy_names[r->policy]));
@@ -93,6 +94,7 @@ static enum check_result no_author(struct scope *s, const struct value *error)
 {
     struct dmarc_result r = {.verdict = is_known(error) ? DMARC_PERMERROR : DMARC_TEMPERROR};
 
+    r.problem = is_known(error) ? arena_printf(&s->arena, "From: %.*s", STR_ARG(error->v.text)) : STR("the header was not read");
     return set_result(s, &r);
 }
 

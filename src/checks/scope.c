@@ -107,6 +107,32 @@ void scope_set_owner(struct scope *s, struct task *owner)
         scope_own(s, owner);
 }
 
+struct note {
+    struct note *next;
+    int fact;
+    struct str why;
+};
+
+void scope_note(struct scope *s, int fact, struct str why)
+{
+    struct note *n;
+
+    if (!why.n)
+        return;
+    n = arena_alloc(&s->arena, sizeof *n);
+    *n = (struct note){.next = s->notes, .fact = fact, .why = arena_str(&s->arena, why)};
+    s->notes = n;
+}
+
+struct str scope_note_of(const struct scope *s, int fact)
+{
+    for (; s; s = s->parent)
+        for (const struct note *n = s->notes; n; n = n->next)
+            if (n->fact == fact)
+                return n->why;
+    return STR_NONE;
+}
+
 struct scope *scope_of(struct scope *s, enum stage stage)
 {
     while (s && s->stage != stage)

@@ -50,7 +50,8 @@ enum { RESULTS_MAX = DKIM_SIGNATURES_KEPT + 8, PROPERTIES_MAX = 5 };
 
 struct field {
     struct arena *arena;
-    const struct facts *facts;
+    const struct scope *data;
+    const struct facts *facts;  /* of it */
     struct authres_result results[RESULTS_MAX];
     size_t count;
 };
@@ -67,6 +68,14 @@ static const char *word(struct field *f, int fact)
 {
     const struct value *v = facts_get(f->facts, fact);
     return v->state == FACT_KNOWN ? arena_cstr(f->arena, v->v.text) : v->state == FACT_ABSENT ? "none" : "temperror";
+}
+
+/* A result that is a fact's word, with the reason for it if there is one to tell. */
+static struct authres_property *add_fact(struct field *f, const char *method, int fact, size_t properties)
+{
+    struct authres_property *list = add(f, method, word(f, fact), properties);
+    f->results[f->count - 1].reason = scope_note_of(f->data, fact);
+    return list;
 }
 
 static struct str text(struct field *f, int fact)
@@ -89,18 +98,18 @@ static void add_iprev(struct field *f, const struct addr *client)
 static void add_spf(struct field *f, const struct transaction *t, struct str helo)
 {
     if (t->sender.null) {
-        add(f, "spf", word(f, FACT_SPF_HELO), 1)[0] = (struct authres_property){"smtp", "helo", helo};
+        add_fact(f, "spf", FACT_SPF_HELO, 1)[0] = (struct authres_property){"smtp", "helo", helo};
         return;
     }
-    add(f, "spf", word(f, FACT_SPF), 1)[0] = (struct authres_property){"smtp", "mailfrom", t->sender.whole};
-    add(f, "spf", word(f, FACT_SPF_HELO), 1)[0] = (struct authres_property){"smtp", "helo", helo};
+    add_fact(f, "spf", FACT_SPF, 1)[0] = (struct authres_property){"smtp", "mailfrom", t->sender.whole};
+    add_fact(f, "spf", FACT_SPF_HELO, 1)[0] = (struct authres_property){"smtp", "helo", helo};
 }
 
 static void add_dkim(struct field *f, const struct scope *data)
 {
     const struct dkim_result *r = dkim_result_of(data);
     if (!r || r->count == 0) {
-        add(f, "dkim", word(f, FACT_DKIM), 0);
+        add_fact(f, "dkim", FACT_DKIM, 0);
         return;
     }
     for (size_t i = 0; i < r->count && f->count < RESULTS_MAX - 4; i++) {
@@ -117,10 +126,9 @@ static void add_dkim(struct field *f, const struct scope *data)
 
 static void add_dmarc(struct field *f)
 {
-    struct str policy = text(f, FACT_DMARC_POLICY);
-    add(f, "dmarc", word(f, FACT_DMARC), 1)[0] = (struct authres_property){"header", "from", text(f, FACT_FROM_DOMAIN)};
-    if (policy.n)
-        f->results[f->count - 1].comment = arena_printf(f->arena, "p=%.*s", STR_ARG(policy));
+    struct authres_property *p = add_fact(f, "dmarc", FACT_DMARC, 2);
+    p[0] = (struct authres_property){"header", "from", text(f, FACT_FROM_DOMAIN)};
+    p[1] = (struct authres_property){"policy", "dmarc", text(f, FACT_DMARC_POLICY)}; /* RFC 9989 9.1: the policy that applies */
 }
 
 /* RFC 6532 3: header fields in UTF-8 are for messages that travel with SMTPUTF8. */
@@ -139,7 +147,8 @@ static void put_received_spf(const struct session *s, struct field *f, struct st
                              .helo = helo,
                              .receiver = settings_of(s)->hostname,
                              .identity = t->sender.null ? STR("helo") : STR("mailfrom"),
-                             .mechanism = text(f, FACT_SPF_MECHANISM)};
+                             .mechanism = text(f, FACT_SPF_MECHANISM),
+                             .problem = scope_note_of(f->data, t->sender.null ? FACT_SPF_HELO : FACT_SPF)};
     received_spf_write(out, is_international(t), &r);
 }
 
@@ -148,14 +157,14 @@ void authentication_put(struct session *s, struct buf *out)
     if (!settings_of(s)->authentication_results || s->exempt)
         return;
     struct transaction *t = s->t;
-    struct field f = {.arena = &t->arena, .facts = &t->scopes[STAGE_DATA]->facts};
+    struct field f = {.arena = &t->arena, .data = t->scopes[STAGE_DATA], .facts = &t->scopes[STAGE_DATA]->facts};
     const struct scope *helo = t->scopes[STAGE_HELO] ? t->scopes[STAGE_HELO] : t->sticky;
     struct str helo_name = helo ? helo->subject->helo : STR("");
     add_iprev(&f, &s->peer.addr);
     add_spf(&f, t, helo_name);
     add_dkim(&f, t->scopes[STAGE_DATA]);
     add_dmarc(&f);
-    add(&f, "arc", word(&f, FACT_ARC), 0);
+    add_fact(&f, "arc", FACT_ARC, 0);
     authres_write(out, authentication_id(s), is_international(t), f.results, f.count);
     if (settings_of(s)->received_spf)
         put_received_spf(s, &f, helo_name, out);

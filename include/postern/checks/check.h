@@ -79,6 +79,7 @@ struct scope {
     unsigned *dns_budget;       /* of the session; NULL once scope_set_owner() has parted them */
     struct check_run *runs;     /* in the arena; only checks that were started */
     struct content_state *content; /* stage data: content.h; in the arena */
+    struct note *notes;         /* in the arena */
     struct fact_bits needed;    /* facts that somebody asked for so far */
     uint16_t run_count, run_cap;
     uint8_t stage;              /* enum stage */
@@ -98,6 +99,10 @@ void scope_own(struct scope *s, struct task *owner); /* the same for s alone: it
 struct scope *scope_of(struct scope *s, enum stage stage);
 const struct dns_answer *scope_dns(struct scope *s, struct str name, unsigned type); /* through the view; NULL: not yet */
 const struct store_result *scope_store(struct scope *s, const struct store_operation *op);
+
+/* Why a fact says temperror, permerror or fail, in words for whoever reads the message later: printable ASCII, copied. Empty is nothing. */
+void scope_note(struct scope *s, int fact, struct str why);
+struct str scope_note_of(const struct scope *s, int fact); /* noted in s or in one of its parents; empty: nothing was */
 
 /* --- the table of checks --- */
 struct check {
