@@ -9,6 +9,9 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "postern/base/clock.h"
+#include "postern/base/codec.h"
+#include "postern/net/tls.h"
 #include "postern/ops/config.h"
 #include "postern/store/open.h"
 
@@ -46,12 +49,41 @@ static void check_places(const struct settings *s, struct diags *diags)
     free(directory);
 }
 
+/* The certificates shown to clients, and the CAs that those of backends must lead to. */
+static void check_certificates(const struct settings *s, struct diags *diags)
+{
+    enum { SOON_DAYS = 14 };
+    struct clock now;
+    char *error = NULL, when[RFC3339_TEXT];
+    clock_real(&now);
+    struct tls_context *c = s->certificate_count ? load_certificates(s, now.wall_ms, NULL, &error) : NULL;
+    if (error)
+        diag_add(diags, DIAG_ERROR, (struct span){0}, NULL, "certificate: %s", error);
+    else if (c && tls_context_expires(c) < now.wall_ms)
+        diag_add(diags, DIAG_WARNING, (struct span){0}, "clients that verify it will not deliver", "certificate: one ended at %s",
+                 time_rfc3339(tls_context_expires(c), when));
+    else if (c && tls_context_expires(c) < now.wall_ms + SOON_DAYS * 86400000ull)
+        diag_add(diags, DIAG_ADVICE, (struct span){0}, NULL, "certificate: one ends at %s", time_rfc3339(tls_context_expires(c), when));
+    tls_context_free(&c);
+    free(error);
+    for (size_t i = 0; i < s->backend_count; i++) {
+        struct tls_client_options options = {.verify = TLS_VERIFY_NAME, .ca_file = s->backends[i].tls_ca.p};
+        error = NULL;
+        c = s->backends[i].tls_ca.n ? tls_context_client(&options, &error) : NULL;
+        if (error)
+            diag_add(diags, DIAG_ERROR, (struct span){0}, NULL, "backend: ca: %s", error);
+        tls_context_free(&c);
+        free(error);
+    }
+}
+
 static int check(const char *path)
 {
     struct settings s;
     struct diags config = {0}, policy = {0};
     bool good = config_load(path, &source_files, &s, &config);
     check_places(&s, &config);
+    check_certificates(&s, &config);
     if (good)
         config_advise(&s, &config);
     struct policy *p = s.policy.n > 0 ? load_policy(&s, &policy) : NULL;

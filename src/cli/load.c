@@ -1,5 +1,5 @@
 /*
- * load.c - files that several commands read: the policy, the configuration's complaints, the resolvers.
+ * load.c - files that several commands read: the policy, the configuration's complaints, the certificates, the resolvers.
  */
 #include <limits.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "postern/net/tls.h"
 
 struct policy *load_policy(const struct settings *s, struct diags *diags)
 {
@@ -22,6 +23,21 @@ void load_complain(const struct diags *diags)
     struct buf text = {0};
     diag_print(diags, &text);
     cli_print(stderr, &text);
+}
+
+struct tls_context *load_certificates(const struct settings *s, uint64_t now_ms, const struct tls_context *tickets_of, char **error)
+{
+    struct tls_certificate *list = xcalloc(s->certificate_count, sizeof *list);
+    struct arena names = {0};
+    for (size_t i = 0; i < s->certificate_count; i++) {
+        list[i].file = arena_cstr(&names, s->certificates[i].file);
+        list[i].key_file = arena_cstr(&names, s->certificates[i].key_file);
+    }
+    struct tls_server_options options = {.certificates = list, .count = s->certificate_count, .now_ms = now_ms, .tickets_of = tickets_of};
+    struct tls_context *c = tls_context_server(&options, error);
+    arena_clear(&names);
+    free(list);
+    return c;
 }
 
 /* ---- the policy as shipped ---- */

@@ -117,23 +117,13 @@ static void accepted(void *context, struct listener *from, int fd, const struct 
 
 /* ---- certificates ---- */
 
-/* The certificates as the files are now: at the start, and again at HUP (renewal), when those that run stay if the new ones are no good. */
-static bool load_certificates(struct running *r, char **error)
+/* At the start, and again at HUP (renewal), when those that run stay if the new ones are no good. */
+static bool set_certificates(struct running *r, char **error)
 {
     *error = NULL;
-    size_t n = r->settings.certificate_count;
-    if (n == 0)
+    if (r->settings.certificate_count == 0)
         return true;
-    struct tls_certificate *list = xcalloc(n, sizeof *list);
-    struct arena names = {0};
-    for (size_t i = 0; i < n; i++) {
-        list[i].file = arena_cstr(&names, r->settings.certificates[i].file);
-        list[i].key_file = arena_cstr(&names, r->settings.certificates[i].key_file);
-    }
-    struct tls_server_options options = {.certificates = list, .count = n, .now_ms = loop_wall(r->loop), .tickets_of = r->tls};
-    struct tls_context *fresh = tls_context_server(&options, error);
-    arena_clear(&names);
-    free(list);
+    struct tls_context *fresh = load_certificates(&r->settings, loop_wall(r->loop), r->tls, error);
     if (!fresh)
         return false;
     tls_context_free(&r->tls);
@@ -198,7 +188,7 @@ static void reload(struct running *r)
     char *error = NULL;
     if (r->journal)
         journal_reopen(r->journal);
-    if (!load_certificates(r, &error))
+    if (!set_certificates(r, &error))
         log_note(LOG_ERROR_, "certificate-error", "%s; those that run stay", error);
     free(error);
     if (!fresh) {
@@ -324,7 +314,7 @@ static bool set_up(struct running *r, const struct cli_args *a)
         .journal = r->journal ? journal_line : NULL, .journal_context = r->journal,
     };
     r->proxy = proxy_new(&parts, r->policy);
-    if (!load_certificates(r, &error)) {
+    if (!set_certificates(r, &error)) {
         cli_failed(a, "%s", error);
         free(error);
         return false;

@@ -163,7 +163,7 @@ static void require_all(const struct settings *s, const struct source *file, str
         struct buf hint = {0};
         buf_printf(&hint, "write, for example: %s", required[i].example);
         char *text = buf_steal(&hint);
-        diag_add(diags, DIAG_ERROR, (struct span){file, 0, 1}, text, "'%s' is not set", required[i].name);
+        diag_add(diags, DIAG_ERROR, (struct span){file, file ? file->n : 0, 1}, text, "'%s' is not set", required[i].name);
         free(text);
     }
 }

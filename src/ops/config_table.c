@@ -200,6 +200,15 @@ static bool looks_like_host_name(struct str s)
     return label > 0 && s.n <= 253 && s.p[s.n - 1] != '-';
 }
 
+/* RFC 8601 2.2: a token (RFC 2045 5.1), so that it needs no quotes and everybody finds it again in the fields of strangers. */
+static bool is_token(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] <= ' ' || s.p[i] > '~' || strchr("()<>@,;:\\\"/[]?=", s.p[i]))
+            return false;
+    return true;
+}
+
 static void set_text(struct config_reading *r, const struct setting_row *row, struct token t)
 {
     struct addr literal;
@@ -209,6 +218,8 @@ static void set_text(struct config_reading *r, const struct setting_row *row, st
         complain(r, t.span, NULL, "%s: only printable ASCII can stand here, because it goes into SMTP replies", row->name);
     else if (row->offset == offsetof(struct settings, hostname) && (!looks_like_host_name(t.text) || addr_parse(t.text, &literal)))
         complain(r, t.span, "write a host name that DNS knows: mx.example.org", "hostname: '%.*s' is not a host name", STR_ARG(t.text));
+    else if (row->offset == offsetof(struct settings, authserv_id) && !is_token(t.text))
+        complain(r, t.span, "write a name, such as mx.example.org", "authserv-id: '%.*s' is not one word", STR_ARG(t.text));
     else
         *(struct str *)field_of(r, row) = arena_str(&r->s->arena, t.text);
 }

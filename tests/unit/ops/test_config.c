@@ -166,7 +166,7 @@ Test(config, e_what_is_missing_is_said_once)
     cr_expect_not(load_text("\ndomains any\nhostname 1.2.3.4\n", &s, &diags));
     messages_of(&diags, &messages);
     cr_expect(str_eq(buf_view(&messages),
-                     STR("3:10 hostname: '1.2.3.4' is not a host name\n1:1 'listen' is not set\n1:1 'backend' is not set\n1:1 'policy' is not set")),
+                     STR("3:10 hostname: '1.2.3.4' is not a host name\n4:1 'listen' is not set\n4:1 'backend' is not set\n4:1 'policy' is not set")),
               "%.*s", STR_ARG(buf_view(&messages)));
     buf_free(&messages);
     settings_clear(&s);
