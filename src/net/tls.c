@@ -219,14 +219,16 @@ static void tls_run(struct task *t)
 
 /* --- the end --- */
 
-void stream_tls_finish(struct stream *s)
+bool stream_tls_finish(struct stream *s)
 {
     struct tls_stream *x = tls_cast(s);
-    if (s->state == STREAM_OPEN && !x->broken && !s->write_failed && !x->bio.below->blocked) {
+    bool said = true;
+    if (s->state == STREAM_OPEN && !x->broken && !s->write_failed) {
         begin(x);
-        SSL_shutdown(x->ssl);
+        said = !x->bio.below->blocked && SSL_shutdown(x->ssl) >= 0;
         ERR_clear_error();
     }
+    return said;
 }
 
 static void tls_close(struct stream *s)

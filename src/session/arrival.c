@@ -87,7 +87,7 @@ enum step arrival_balancer(struct session *s)
 
 void session_start_tls(struct session *s)
 {
-    stages_forget_helo(s);
+    stages_forget_client(s);
     s->esmtp = false;
     s->fresh = STR_NONE; /* what came in clear behind STARTTLS was never said */
     buf_free(&s->input);

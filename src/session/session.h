@@ -234,7 +234,7 @@ enum settled { SETTLED, UNSETTLED, UNSETTLED_HOLD };
 void stages_open(struct session *s, struct scope *scope); /* starts the checks of a scope just made */
 void stages_open_connect(struct session *s, struct str listener);
 void stages_open_helo(struct session *s, struct str argument);
-void stages_forget_helo(struct session *s);
+void stages_forget_client(struct session *s); /* STARTTLS: nothing that it said of itself in clear counts (RFC 3207 4.2) */
 enum settled stages_settle(struct session *s, enum stage upto);
 bool stages_want_snapshots(const struct proxy *p, const struct policy *policy);
 void stages_snapshot(struct session *s, struct facts *f);

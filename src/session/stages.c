@@ -90,7 +90,8 @@ void stages_open_connect(struct session *s, struct str listener)
         check_start(s->connect, CHECK_FCRDNS, 0);
 }
 
-void stages_forget_helo(struct session *s)
+/* Another name comes: a refusal of this one stays. */
+static void forget_name(struct session *s)
 {
     if (s->helo_verdict && s->helo_verdict->walk.action >= ACTION_REJECT && !s->sticky_helo) {
         s->sticky_helo = s->helo; /* its verdict stays: a refused name is not shaken off by another one */
@@ -102,9 +103,16 @@ void stages_forget_helo(struct session *s)
     scope_unref(&s->helo);
 }
 
+void stages_forget_client(struct session *s)
+{
+    scope_unref(&s->helo);
+    scope_unref(&s->sticky_helo);
+    s->helo_verdict = NULL;
+}
+
 void stages_open_helo(struct session *s, struct str argument)
 {
-    stages_forget_helo(s);
+    forget_name(s);
     struct subject subject = {.helo = argument};
     s->helo = open_scope(s, STAGE_HELO, s->connect, &subject);
 }

@@ -78,7 +78,7 @@ static enum step mail_begin(struct session *s)
 {
     const struct settings *set = s->proxy->parts.settings;
     struct command *c = s->command;
-    if (!s->helo && !s->sticky_helo)
+    if (!s->helo)
         return wrong(s, REPLY_NEED_HELO, STR_NONE);
     if (s->t)
         return wrong(s, REPLY_NESTED_MAIL, STR_NONE);

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNKS_MAX = 1500 }; /* pieces of one segment; long ones get longer pieces in their middle */
+enum { NOTIFY_TRIES = 100, CHUNKS_MAX = 1500 }; /* pieces of one segment; long ones get longer pieces in their middle */
 
 static void client_gone(struct sim_client *c)
 {
@@ -172,7 +172,8 @@ void sim_client_notify(struct sim_client *c)
 {
     if (!c->stream || c->cut || !stream_is_tls(c->stream))
         return;
-    stream_tls_finish(c->stream);
+    for (int i = 0; i < NOTIFY_TRIES && c->stream && !stream_tls_finish(c->stream); i++)
+        world_settle(c->world); /* short writes */
     c->clear = true;
 }
 

@@ -101,9 +101,9 @@ struct tls_info {
 /* False, and *out all zero: not a TLS stream, or its handshake is not finished. */
 bool tls_info(const struct stream *s, struct tls_info *out);
 
-/* Says close_notify at once, if there is room, and nothing behind it: what the peer still says can be read. For the simulation;
- * others close. */
-void stream_tls_finish(struct stream *s);
+/* Says close_notify, and nothing behind it: what the peer still says can be read. False: there is no room for all of it now, ask
+ * again. For the simulation; others close. */
+bool stream_tls_finish(struct stream *s);
 
 bool stream_is_tls(const struct stream *s);
 /* The stream that TLS lies over, owned by it; s itself when it is plain. For the simulation, which breaks and half-closes
