@@ -175,7 +175,9 @@ static void put_parts(struct buf *out, struct str value, const struct macro *m)
     }
 }
 
-/* %{i}: dotted; IPv6 as 32 nibbles (7.3; the examples of 7.4 have upper case). */
+/* %{i}: dotted; IPv6 as 32 nibbles (7.3). In names their case is nothing. In explanations it shows: 7.4 has lower case, RFC 4408 8.2 and the tests that
+ * implementations are commonly held to have upper case.
+ */
 static void put_ip(struct buf *out, const struct addr *a)
 {
     if (a->family == 4) {

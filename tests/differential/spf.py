@@ -21,13 +21,17 @@ except ImportError:
     sys.exit(77)
 
 NAMES = ['a.example', 'b.example', 'c.a.example', 'd.b.example', 'e.example', 'f.e.example']
+ALIASES = ['w.a.example', 'w.e.example', 'w.n1.example']  # CNAMEs; the first leads on to the second
 MISSING = ['n1.example', 'n2.example']
 CLIENTS = ['192.0.2.1', '192.0.2.77', '198.51.100.9', '2001:db8::1', '2001:db8:0:1::9', '127.0.0.1', '::ffff:192.0.2.1']
-LOCALS = ['a', 'strong-bad', 'x+y=z', 'Jo.Ann', "o'b&c"]
+LOCALS = ['a', 'strong-bad', 'x+y=z', 'Jo.Ann', "o'b&c", 'bounce+u=our.test-1_2', 'a.b.c.d', '%{d}', 'x/y,z~']
 ADDRESSES4 = ['192.0.2.1', '192.0.2.77', '192.0.2.128', '198.51.100.9', '203.0.113.5']
 ADDRESSES6 = ['2001:db8::1', '2001:db8:0:1::8', '2001:db8:ffff::1']
 MACROS = ['%{d}', '%{d1r}.%{d}', '%{o}', '%{h}', 'x.%{d2}', '%{i}.%{d}', '%{ir}.%{v}.%{d}', '%{l}.%{d}', '%{lr-}.%{o}', '%{l1r+}.%{d2}', '%{D}', '%{L}.%{d}',
-          'a%%b.%{d}', '%{d99}', '%{s}.%{d}', '%{p}', '%{p2}.%{d}']
+          'a%%b.%{d}', '%{d99}', '%{s}.%{d}', '%{p}', '%{p2}.%{d}', '%{l1+}.%{o}', '%{l2r-+=}.%{d}', '%{o1}.%{d}', '%{h2}', '%{i3}.%{d}', '%{i2r}.%{d2}', '%{S}.%{d}',
+          '%{dr}.example', '%{l/,}.%{d}', '%{v}.%{d}', '%{d1r}%{l1}.%{d}']
+EXPLANATIONS = ['just text', 'refused: %{i} %{d} %{S}', 'bad %{z}', '%{t1}%{c}', '%{c} %{r} %{h} %{v}', '%{lr-+} of %{o1}, %{p}', '100%% %{L}%_and%-more', '%{i} %{ir}', '%', '50% off',
+                'http://%{d}/?s=%{S}&h=%{H}', '%{D2} %{O} %{d1r}', 'v=spf1 -all', '']
 BROKEN = ['foo', 'a:', 'a/33', 'a//129', 'ip4:1.2.3', 'ip4:1.2.3.4/33', 'ip4:1.2.3.4/', 'ip6:::g', 'include', 'include:', 'exists', 'all:x', '-all.', 'a:x', 'mx:1.2.3.4',
           'redirect=', 'exp=', 'ptr:', 'a:a.example/024', 'ip4', 'ip6:1.2.3.4', '+', '-redirect=a.example', 'a:%', 'a:%{x}.a.example', 'a:a.example,', 'a:a.example:80',
           'moo=%', '=x', 'a:%(d).a.example', 'include:%{c}.a.example', 'all/8']
@@ -49,6 +53,8 @@ class Zone:
 
     def lookup(self, name, kind, *_):
         name = name.lower().rstrip('.')
+        if (name, 'CNAME') in self.data:
+            return [((name, 'CNAME'), self.data[name, 'CNAME'][0])]
         if (name, kind) in self.failing:
             raise spf.TempError('DNS')
         out = []
@@ -63,7 +69,7 @@ class Zone:
 
 
 def name_of(rng):
-    return rng.choice(NAMES * 4 + MISSING) if rng.random() < 0.85 else rng.choice(MACROS)
+    return rng.choice(NAMES * 6 + ALIASES + MISSING * 2) if rng.random() < 0.85 else rng.choice(MACROS)
 
 
 def dual(rng):
@@ -123,7 +129,7 @@ def policy(rng):
             zone.add(name, 'TXT', record(rng))
             zone.add(name, 'TXT', record(rng))
         elif kind < 0.93:
-            zone.add(name, 'TXT', rng.choice(['just text', 'refused: %{i} %{d} %{S}', 'bad %{z}', '%{t1}%{c}']))
+            zone.add(name, 'TXT', rng.choice(EXPLANATIONS))
         if rng.random() < 0.7:
             for _ in range(rng.choice([1, 1, 2, 3])):
                 zone.add(name, 'A', rng.choice(ADDRESSES4))
@@ -133,12 +139,17 @@ def policy(rng):
             zone.add(name, 'AAAA', rng.choice(ADDRESSES6))
         if rng.random() < 0.6:
             for i in range(rng.choice([1, 1, 2, 3, 11] if rng.random() < 0.1 else [1, 1, 2])):
-                zone.add(name, 'MX', f'{i} {rng.choice(NAMES)}')
+                zone.add(name, 'MX', f'{rng.choice([0, 5, i])} {rng.choice(NAMES * 3 + ALIASES[:2] + MISSING)}')
     zone.add('1.2.0.192.in-addr.arpa', 'PTR', rng.choice(NAMES))
     zone.add('77.2.0.192.in-addr.arpa', 'PTR', rng.choice(NAMES))
     zone.add('77.2.0.192.in-addr.arpa', 'PTR', rng.choice(NAMES))
     zone.add('9.100.51.198.in-addr.arpa', 'PTR', '!timeout' if rng.random() < 0.3 else rng.choice(NAMES))
     zone.add('1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa', 'PTR', rng.choice(NAMES))
+    if rng.random() < 0.2:
+        for i in range(11):
+            zone.add('77.2.0.192.in-addr.arpa', 'PTR', f'h{i}.{rng.choice(NAMES)}')
+    for name, target in zip(ALIASES, ['w.e.example', rng.choice(NAMES), 'n1.example']):
+        zone.add(name, 'CNAME', target)
     for _ in range(3):
         zone.add(f'{rng.choice(LOCALS)}.{rng.choice(NAMES)}', 'A', '127.0.0.2')
     return zone
