@@ -162,6 +162,8 @@ static struct token read_unknown(struct lexer *l)
         return bad(l, at, 1, "write a space before # to begin a comment", "'#' in the middle of a word");
     if (c == '!')
         return bad(l, at, 1, "write 'not' or '!='", "unexpected character '!'");
+    if (c == '&' || c == '|')
+        return bad(l, at, 1, c == '&' ? "write 'and'" : "write 'or'", c == '&' ? "unexpected character '&'" : "unexpected character '|'");
     if (c == '\\')
         return bad(l, at, 1, "only white space may follow a \\ that continues a line", "unexpected character '\\'");
     if (c == '\'')

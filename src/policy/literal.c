@@ -112,8 +112,17 @@ static bool is_listed_name(struct loader *l, int fact, const struct literal *v)
     return false;
 }
 
+/* A glob is compared like any other text, which nobody means who leaves out the quotes. */
+static void warn_of_glob(struct loader *l, const struct literal *v, const struct fact_info *info)
+{
+    if (info->type == FACT_TEXT && !v->quoted && str_find(v->text, '*', 0) < v->text.n)
+        diag_add(l->diags, DIAG_WARNING, v->span, "for a glob write 'like'; for the character itself put the text in quotes", MSG_GLOB_COMPARED,
+                 STR_ARG(v->text));
+}
+
 bool literal_word(struct loader *l, const struct literal *v, const struct fact_info *info, int fact, struct str *out)
 {
     *out = arena_lower(l->arena, v->text);
+    warn_of_glob(l, v, info);
     return is_word_of(l, info, v, *out) && is_listed_name(l, fact, v);
 }

@@ -110,13 +110,31 @@ void loader_fact(struct loader *l, struct declaration *d, const char *prefix, st
         COMPLAIN(l, TOO_MANY_FACTS, d->span, NULL, STR_ARG(d->name));
 }
 
+/* What else a policy's author may have meant by the token found in place of `what`; NULL: nobody knows. */
+static const char *hint_found(struct parser *p, const char *what)
+{
+    static const char *const conditions[] = {"if", "unless", "where", "only"};
+    const struct token *t = &p->lexer.current;
+    struct str wanted = str_of(what);
+    bool at_end = t->kind == TOKEN_EOL || t->kind == TOKEN_END;
+    if (at_end && (str_starts(wanted, STR("a test")) || str_starts(wanted, STR("a value")) || str_starts(wanted, STR("'and'"))))
+        return "a line goes on behind a \\ at its end, and inside ( ) and { }";
+    if (t->kind == TOKEN_WORD && str_ends_nocase(wanted, STR("in quotes")))
+        return arena_cstr(&p->l->scratch, arena_printf(&p->l->scratch, "write \"%.*s\"", STR_ARG(t->text)));
+    if (t->kind == TOKEN_WORD && str_starts(wanted, STR("',', 'when'")))
+        for (size_t i = 0; i < sizeof(conditions) / sizeof(*conditions); i++)
+            if (str_eq_nocase(t->text, str_of(conditions[i])))
+                return "a condition begins with 'when'";
+    return NULL;
+}
+
 bool parse_expected(struct parser *p, const char *what)
 {
     const struct token *t = &p->lexer.current;
     if (t->kind == TOKEN_BAD)
         return false; /* the lexer has complained */
     struct str found = t->kind == TOKEN_WORD ? arena_printf(&p->l->scratch, "'%.*s'", STR_ARG(t->text)) : str_of(token_name(t->kind));
-    COMPLAIN(p->l, EXPECTED, t->span, NULL, what, arena_cstr(&p->l->scratch, found));
+    COMPLAIN(p->l, EXPECTED, t->span, hint_found(p, what), what, arena_cstr(&p->l->scratch, found));
     return false;
 }
 

@@ -153,6 +153,34 @@ Test(bad_policies, a_complaint_has_place_line_caret_and_hint)
     diag_clear(&diags);
 }
 
+Test(bad_policies, hints_say_what_to_write_instead)
+{
+    static const struct { const char *rule, *hint; } cases[] = {
+        {"reject if spf = fail", "a condition begins with 'when'\n"},
+        {"reject Unless spf = pass", "a condition begins with 'when'\n"},
+        {"reject when spf = fail or", "a line goes on behind a \\ at its end, and inside ( ) and { }\n"},
+        {"reject when spf =", "a line goes on behind a \\ at its end, and inside ( ) and { }\n"},
+        {"reject when (spf = fail", "a line goes on behind a \\ at its end, and inside ( ) and { }\n"},
+        {"reject when spf = fail && tls", "write 'and'\n"},
+        {"reject when spf = fail || tls", "write 'or'\n"},
+        {"reject when !tls", "write 'not' or '!='\n"},
+        {"reject\ndnsbl zen zen.example", "write \"zen.example\"\n"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct diags diags = {0};
+        struct buf text = {0};
+        buf_printf(&text, "stage mail\n  rule a: %s\n", cases[i].rule);
+        buf_char(&text, '\0');
+        struct memory_file file = {"test.policy", text.p};
+        cr_expect_null(load_files(&file, 1, &diags));
+        cr_assert(diags.count > 0, "%s", cases[i].rule);
+        size_t shown = strlen(diags.list[0].text), hint = strlen(cases[i].hint);
+        cr_expect(shown > hint && strcmp(diags.list[0].text + shown - hint, cases[i].hint) == 0, "%s", diags.list[0].text);
+        diag_clear(&diags);
+        buf_free(&text);
+    }
+}
+
 Test(bad_policies, twenty_are_shown_and_the_rest_is_counted)
 {
     struct diags diags = {0};
