@@ -221,18 +221,18 @@ void decide_open_all(struct scope *s)
 
 /* --- deciding --- */
 
-/* No walk stops for a monitor rule: the rates that only those read are asked for behind it. */
-static void start_monitored_rates(struct scope *s)
+/* No walk stops for a monitor rule: the rates that those lack which were come by are asked for behind it. */
+static void start_monitored_rates(struct scope *s, const struct walk_input *decided)
 {
-    bool any = false;
-    for (int kind = 0; kind < RATE_COUNT; kind++)
-        any |= policy_rate_count(s->policy, (enum rate_kind)kind) > 0;
-    if (!any)
+    struct walk_input in = *decided;
+    struct walk walk;
+    if (!policy_monitors_rates(s->policy, s->stage))
         return;
-    struct fact_bits needs = policy_needs(s->policy, s->stage, true);
-    for (int id = bits_next(&needs, FACT_COUNT); id >= 0; id = bits_next(&needs, id + 1)) {
+    in.with_monitor = true;
+    policy_walk(s->policy, &in, &s->arena, &walk);
+    for (int id = bits_next(&walk.wanted, FACT_COUNT); id >= 0; id = bits_next(&walk.wanted, id + 1)) {
         uint16_t instance;
-        if (!facts_has(&s->facts, id) && check_of_fact(s->policy, id, &instance) == CHECK_RATE)
+        if (check_of_fact(s->policy, id, &instance) == CHECK_RATE)
             decide_provide(s, id);
     }
     decide_gather(s);
@@ -266,7 +266,7 @@ enum decide_result decide_stage(struct scope *s, const struct decide_input *in, 
         decide_gather(s);
         policy_walk(s->policy, &walk, &s->arena, out);
         if (out->done) {
-            start_monitored_rates(s);
+            start_monitored_rates(s, &walk);
             return DECIDE_DONE;
         }
     } while (provide_wanted(s, &out->wanted, in));

@@ -147,6 +147,7 @@ struct policy {
     size_t rule_count[STAGE_COUNT];
     const uint16_t *rates[RATE_COUNT]; /* indexes of declarations that some rule reads */
     size_t rate_count[RATE_COUNT];
+    bool monitors_rates[STAGE_COUNT];  /* a monitor rule reads one */
     struct str *headers;
     size_t header_count;
 };

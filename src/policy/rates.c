@@ -154,6 +154,23 @@ static struct fact_bits read_by_rules(const struct policy *p)
     return all;
 }
 
+static bool monitor_reads(const struct policy *p, int stage, const struct declaration *d)
+{
+    for (size_t i = 0; i < p->rule_count[stage]; i++) {
+        if (p->rules[stage][i].monitor && fact_bit(&p->rules[stage][i].needs, d->fact))
+            return true;
+    }
+    return false;
+}
+
+static void gather_rate(struct policy *p, size_t declaration, uint16_t *list)
+{
+    const struct declaration *d = &p->declarations[declaration];
+    list[p->rate_count[d->counts]++] = (uint16_t)declaration;
+    for (int stage = 0; stage < STAGE_COUNT; stage++)
+        p->monitors_rates[stage] |= monitor_reads(p, stage, d);
+}
+
 void rates_gather(struct loader *l)
 {
     struct policy *p = l->policy;
@@ -163,7 +180,7 @@ void rates_gather(struct loader *l)
         for (size_t i = 0; i < p->declaration_count; i++) {
             const struct declaration *d = &p->declarations[i];
             if (d->kind == DECLARE_RATE && (int)d->counts == kind && d->fact >= 0 && fact_bit(&read, d->fact))
-                list[p->rate_count[kind]++] = (uint16_t)i;
+                gather_rate(p, i, list);
         }
         p->rates[kind] = list;
     }
@@ -172,6 +189,11 @@ void rates_gather(struct loader *l)
 size_t policy_rate_count(const struct policy *p, enum rate_kind kind)
 {
     return p->rate_count[kind];
+}
+
+bool policy_monitors_rates(const struct policy *p, enum stage stage)
+{
+    return p->monitors_rates[stage];
 }
 
 const struct declaration *policy_rate(const struct policy *p, enum rate_kind kind, size_t i)

@@ -32,7 +32,8 @@ static void fill(struct facts *f, const struct schema *schema, struct str choice
     static const char *const texts[] = {"yes", "3", "64K", "5m", "pass", "none", "host.x.example", "192.0.2.1", "127.0.0.2, 127.0.0.4", "{}", "absent", "error"};
     for (int id = 0; id < (int)schema_count(schema); id++) {
         const struct fact_info *info = schema_fact(schema, id);
-        bool mine = info->stage == f->stage || (f->stage == STAGE_DATA && info->flags & FACT_ALSO_DATA);
+        bool mine = info->stage == f->stage || (f->stage == STAGE_DATA && info->flags & FACT_ALSO_DATA) ||
+                    (info->flags & FACT_SNAPSHOT && fact_readable(info, f->stage));
         unsigned pick = choice.n ? (unsigned char)choice.p[(size_t)id % choice.n] + (unsigned)id : 0;
         struct value v;
         struct str error;

@@ -69,6 +69,7 @@ const struct declaration *policy_declaration_of_fact(const struct policy *p, int
 /* The rates that count this and that some rule reads, monitor rules included: the others are not counted. */
 size_t policy_rate_count(const struct policy *p, enum rate_kind kind);
 const struct declaration *policy_rate(const struct policy *p, enum rate_kind kind, size_t i);
+bool policy_monitors_rates(const struct policy *p, enum stage stage); /* does a monitor rule of the stage read one? */
 
 /* Is text in the list of this name (domain, address or word lists)? False when there is no such list. */
 bool policy_list_has(const struct policy *p, struct str name, struct str text);

@@ -24,6 +24,8 @@ static void write_file(const char *path, const char *text)
 
 #define CONFIG "hostname mx.our.test\ndomains our.test\nlisten 127.0.0.1:0\nbackend 127.0.0.1:1\npolicy \"p.policy\"\nspool-directory .\n"
 #define POLICY                                                                              \
+    "rate hourly recipients by client.net over 1h\n"                                        \
+    "rate daily messages by mail.domain over 1d\n"                                          \
     "stage connect\n"                                                                       \
     "  rule friend:      accept                       when client.ip in 192.0.2.77\n"       \
     "  rule no-reverse:  score 2                      when fcrdns != pass\n"                \
@@ -34,6 +36,7 @@ static void write_file(const char *path, const char *text)
     "stage rcpt\n"                                                                          \
     "  rule postmaster:  accept                       when rcpt.local = postmaster\n"       \
     "  rule slow-lane:   class slow                   when rcpt.local = slow\n"             \
+    "  rule much:        tempfail \"{rate.hourly} an hour\"  when rate.hourly >= 100\n"     \
     "  rule listed:      reject 550 5.7.9 \"bad {client.ip}\"  when score >= 5\n"           \
     "  rule strict monitor: reject                    when score >= 2\n"                    \
     "stage data\n"                                                                          \
@@ -172,6 +175,28 @@ Test(explain, f_a_hole_in_the_chain)
     called_clear(&c);
 }
 
+/* What if? A rate is seen where it is first known, and where the rule reads it. */
+Test(explain, rates)
+{
+    struct called c = CALL(BASE, "--client", "192.0.2.1", MAIL, "--assume", "mail.dns=mx", "--to", "u@our.test", "--assume", "rate.hourly=120");
+    cr_expect_eq(c.status, 0, "%s", c.error);
+    expect_in(&c, "    rate.hourly              120  (assumed)\n");
+    expect_in(&c, "    rate.daily               0\n");
+    expect_in(&c, "tempfail by rule much of stage rcpt");
+    expect_in(&c, "    451 4.7.1 120 an hour\n");
+    called_clear(&c);
+    c = CALL(BASE, "--client", "192.0.2.1", MAIL, "--assume", "mail.dns=mx", "--to", "u@our.test");
+    expect_in(&c, "    rate.hourly              0\n");
+    expect_in(&c, "Verdict\n  none");
+    called_clear(&c);
+    c = CALL(BASE, "--client", "192.0.2.1", MAIL, "--assume", "mail.dns=mx", "--to", "u@our.test", "--assume", "rate.hourly=error");
+    expect_in(&c, "Verdict\n  none");
+    called_clear(&c);
+    c = CALL(BASE, "--client", "192.0.2.1", "--helo", "h.example", "--assume", "helo.dns=match", "--from", "<>", "--to", "u@our.test");
+    expect_in(&c, "    rate.daily               (absent)\n");
+    called_clear(&c);
+}
+
 static const struct { const char *more[4]; const char *error; } wrong[] = {
     {{"--client", "300.1.1.1"}, "--client: '300.1.1.1' is not an IP address"},
     {{"--client", "192.0.2.1", "--to", "<>"}, "--to: '<>' is not an address"},
@@ -183,6 +208,9 @@ static const struct { const char *more[4]; const char *error; } wrong[] = {
     {{"--client", "192.0.2.1", "--assume", "fcrdns=none"}, "--assume: fcrdns is assumed twice"},
     {{"--client", "192.0.2.1", "--assume", "score=5"}, "--assume: the score is counted by the rules"},
     {{"--client", "192.0.2.1", "--assume", "mail.dns=mx"}, "--assume: mail.dns is of stage mail, which is left out without --from"},
+    {{"--client", "192.0.2.1", "--assume", "rate.daily=1"}, "--assume: rate.daily is of stage mail, which is left out without --from"},
+    {{"--client", "192.0.2.1", "--assume", "rate.hourley=1"}, "--assume: unknown fact 'rate.hourley'; did you mean 'rate.hourly'?"},
+    {{"--client", "192.0.2.1", "--assume", "rate.hourly=many"}, "--assume: rate.hourly: expected "},
     {{"--client", "192.0.2.1", "--message", "/nonexistent"}, "cannot read the message /nonexistent: No such file or directory"},
     {{"--client", "192.0.2.1", "--resolver", "127.0.0.1:0"}, "--resolver: '127.0.0.1:0' is not HOST:PORT"},
 };

@@ -338,3 +338,106 @@ Test(decide, m_negative_scores_have_one_limit)
     cr_expect_eq(ruling_score(v, STAGE_DATA), -5, "%lld", (long long)ruling_score(v, STAGE_DATA));
     world_clear(&w);
 }
+
+/* --- rates: snapshots of the moment in which a rule asks --- */
+
+static void count_recipients(struct world *w, struct scope *s, uint64_t amount)
+{
+    struct store_operation op = {.kind = STORE_RATE, .mode = STORE_TOUCH, .amount = amount, .now_ms = loop_wall(w->loop)};
+    const struct declaration *rate = policy_rate(w->policy, RATE_RECIPIENTS, 0);
+    op.window_ms = rate->window_ms;
+    cr_assert_eq(rate_key(s, rate, &w->arena, &op.key), RATE_SOMEBODY);
+    store_record(w->evidence.store, &op);
+}
+
+static const char *rate_seen(struct world *w, struct scope *s)
+{
+    struct buf text = {0};
+    value_format(&text, facts_get(&s->facts, schema_find(policy_schema(w->policy), STR("rate.r"))));
+    const char *seen = arena_cstr(&w->arena, buf_view(&text));
+    buf_free(&text);
+    return seen;
+}
+
+#define RATE "rate r recipients by client.net over 1h\n"
+
+Test(decide, n_a_rate_is_asked_for_when_a_rule_comes_to_it)
+{
+    struct world w;
+    struct walk walk;
+    world_init(&w, RATE "stage connect\n  rule friend: accept when client.ip in 192.0.2.1\n  rule many: reject \"{rate.r}\" when rate.r >= 3\n"
+                        "stage helo\n  rule more: score 1 when rate.r >= 5\n", NULL);
+    struct scope *s = world_connect(&w, "192.0.2.1");
+    decide_open(s);
+    cr_expect(facts_has(&s->facts, FACT_CLIENT_NET), "what it is counted by is known before anybody counts");
+    cr_expect_eq(world_decide(&w, s, &(struct decide_input){0}, &walk), 0);
+    cr_expect_str_eq(said(&w, STAGE_CONNECT, &walk), "accept by friend");
+    cr_expect_str_eq(rate_seen(&w, s), "(unknown)");
+    cr_expect(decide_gather(s));
+    scope_unref(&w.scopes[STAGE_CONNECT]);
+
+    s = world_connect(&w, CLIENT);
+    decide_open(s);
+    loop_settle(w.loop);
+    count_recipients(&w, s, 4); /* after the scope was opened, before the stage is decided */
+    cr_expect_eq(world_decide(&w, s, &(struct decide_input){0}, &walk), 0);
+    cr_expect_str_eq(said(&w, STAGE_CONNECT, &walk), "reject by many");
+    cr_expect(str_eq(walk.text, STR("4")));
+    count_recipients(&w, s, 1);
+    struct scope *helo = world_helo(&w, "client.example");
+    decide_open(helo);
+    world_decide(&w, helo, &(struct decide_input){0}, &walk);
+    cr_expect_eq(walk.score, 1);
+    cr_expect_str_eq(rate_seen(&w, helo), "5");
+    cr_expect_str_eq(rate_seen(&w, s), "4");
+    world_clear(&w);
+}
+
+/* A monitor rule alone: the verdict is there at once, the rate comes behind it; in a stage whose rules do not ask, nothing. */
+Test(decide, o_a_rate_for_monitor_rules_holds_nothing_up)
+{
+    struct world w;
+    struct walk walk;
+    world_init(&w, RATE "stage connect\n  rule watch monitor: reject when rate.r >= 3\n", NULL);
+    struct scope *s = world_connect(&w, CLIENT);
+    decide_open(s);
+    count_recipients(&w, s, 3);
+    cr_expect_eq(decide_stage(s, &(struct decide_input){0}, &walk), DECIDE_DONE);
+    cr_expect_eq(walk.action, ACTION_NONE);
+    cr_expect_str_eq(rate_seen(&w, s), "(unknown)");
+    cr_expect_not(decide_gather(s), "it is on its way");
+    loop_settle(w.loop);
+    cr_expect(decide_gather(s));
+    cr_expect_str_eq(rate_seen(&w, s), "3");
+    struct scope *helo = world_helo(&w, "client.example");
+    decide_open(helo);
+    world_decide(&w, helo, &(struct decide_input){0}, &walk);
+    cr_expect_str_eq(rate_seen(&w, helo), "(unknown)");
+    world_clear(&w);
+}
+
+Test(decide, p_explain_gathers_a_rate_in_every_stage_that_can_read_it)
+{
+    struct world w;
+    world_init(&w, "rate r messages by mail.domain over 1h\nstage data\n  rule d: tag x when rate.r >= 1\n", NULL);
+    struct scope *s = world_connect(&w, CLIENT);
+    decide_open_all(s);
+    struct scope *helo = world_helo(&w, "client.example");
+    decide_open_all(helo);
+    struct scope *mail = world_mail(&w, "a@b.example");
+    decide_open_all(mail);
+    struct scope *to = world_rcpt(&w, "u@our.test");
+    decide_open_all(to);
+    while (!decide_gather(to)) {
+        loop_settle(w.loop);
+        uint64_t next = loop_next_timer(w.loop);
+        if (next != UINT64_MAX && !decide_gather(to))
+            loop_advance_to(w.loop, next);
+    }
+    cr_expect_str_eq(rate_seen(&w, s), "(unknown)");
+    cr_expect_str_eq(rate_seen(&w, helo), "(unknown)");
+    cr_expect_str_eq(rate_seen(&w, mail), "0");
+    cr_expect_str_eq(rate_seen(&w, to), "0");
+    scope_unref(&to);
+    world_clear(&w);
+}

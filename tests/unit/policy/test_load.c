@@ -227,6 +227,8 @@ Test(load, rates_and_who_reads_them)
     cr_expect(str_eq(policy_rate(p, RATE_MESSAGES, 0)->name, STR("minutes")));
     cr_expect(policy_rate_count(p, RATE_CONNECTIONS) + policy_rate_count(p, RATE_ERRORS) + policy_rate_count(p, RATE_UNKNOWN) == 0);
 
+    for (int stage = 0; stage < STAGE_COUNT; stage++)
+        cr_expect_eq(policy_monitors_rates(p, (enum stage)stage), stage == STAGE_RCPT);
     struct fact_bits connect = policy_needs(p, STAGE_CONNECT, true), rcpt = policy_needs(p, STAGE_RCPT, true);
     cr_expect(fact_bit(&connect, FACT_CLIENT_NET), "what a rate is counted by is needed too");
     cr_expect(fact_bit(&rcpt, FACT_MAIL_DOMAIN) && fact_bit(&rcpt, FACT_RCPT_DOMAIN));
