@@ -201,6 +201,8 @@ enum check_result check_step(struct scope *s, struct check_run *run)
     } else if (check_is_late(s, run)) {
         all_facts(s, run, fact_out_of_time);
         count(COUNTER_CHECK_DEADLINES);
+        if (checks[run->check].deadline_setting == offsetof(struct settings, store_deadline))
+            scope_store_late(s);
         run->done = true;
     }
     return run->done ? CHECK_DONE : CHECK_NOT_YET;

@@ -156,6 +156,12 @@ const struct dns_answer *scope_dns(struct scope *s, struct str name, unsigned ty
     return a;
 }
 
+void scope_store_late(struct scope *s)
+{
+    if (s->store)
+        store_view_late(s->store);
+}
+
 const struct store_result *scope_store(struct scope *s, const struct store_operation *op)
 {
     static const struct store_result none = {.error = "no store"};

@@ -213,6 +213,7 @@ bool greylist_expire(struct scope *content, struct check_run *wait)
     facts_set_deadline(&content->facts, FACT_GREYLIST_AGE);
     facts_set_deadline(&content->facts, FACT_GREYLIST_KNOWN);
     facts_set_deadline(&content->facts, FACT_GREYLIST_KEY);
+    scope_store_late(content);
     for (size_t i = 0; i < content->run_count; i++)
         content->runs[i].done |= content->runs[i].check == CHECK_GREYLIST;
     return true;

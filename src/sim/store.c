@@ -80,7 +80,7 @@ static void destroy(struct store *s)
 
 struct store *sim_store_new(struct world *w)
 {
-    static const struct store_ops ops = {start, cancel, destroy};
+    static const struct store_ops ops = {start, cancel, destroy, NULL};
     struct sim_store *x = xcalloc(1, sizeof *x);
     x->store = (struct store){.ops = &ops, .loop = w->loop};
     x->world = w;

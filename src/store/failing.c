@@ -84,7 +84,7 @@ static void failing_destroy(struct store *s)
 
 struct store *store_failing(struct loop *l, const char *error, uint64_t delay_ms)
 {
-    static const struct store_ops ops = {failing_start, failing_cancel, failing_destroy};
+    static const struct store_ops ops = {failing_start, failing_cancel, failing_destroy, NULL};
     struct failing *f = xcalloc(1, sizeof *f);
 
     *f = (struct failing){.store = {.ops = &ops, .loop = l}, .error = error, .delay_ms = delay_ms};

@@ -291,7 +291,7 @@ static void memory_destroy(struct store *s)
 
 struct store *store_memory(struct loop *l, size_t max_entries)
 {
-    static const struct store_ops ops = {memory_start, memory_cancel, memory_destroy};
+    static const struct store_ops ops = {memory_start, memory_cancel, memory_destroy, NULL};
     struct memory *m = xcalloc(1, sizeof *m);
 
     assert(max_entries > 0);

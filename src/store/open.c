@@ -71,6 +71,13 @@ static struct store *open_redis(struct loop *l, struct network *n, struct resolv
     return store;
 }
 
+static struct store *patient(struct store *s, const struct settings *settings)
+{
+    if (s)
+        s->patience_ms = settings->store_deadline;
+    return s;
+}
+
 static struct store *open_default(struct loop *l)
 {
     char *why = NULL;
@@ -90,8 +97,8 @@ struct store *store_open(struct loop *l, struct network *n, struct resolver *nam
     default: break;
     }
     if (s->store_path.n == 0)
-        return open_default(l);
-    return path_good(s->store_path.p, error) ? store_sqlite(l, s->store_path.p) : NULL; /* texts of settings end in NUL */
+        return patient(open_default(l), s);
+    return path_good(s->store_path.p, error) ? patient(store_sqlite(l, s->store_path.p), s) : NULL; /* texts of settings end in NUL */
 }
 
 static struct stream *connect_nothing(struct network *n, struct str path, struct task *owner)

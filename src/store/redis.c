@@ -2,7 +2,7 @@
  * redis.c - the store in a server of Redis that many proxies share: one connection, pipelined, over a stream of ours.
  *
  *     down      the timer of the back-off runs; operations fail at once, unless there is hope: right after the start, or when a
- *               connection that was in order ended by itself
+ *               connection that was in order ended by itself, until the first has waited in vain
  *     greeting  the server's name is looked up, it is connected, TLS is agreed on (redis_server.c); AUTH, SELECT and SCRIPT LOAD
  *               are on their way in one write, their answers are awaited. Operations wait if there is hope
  *     ready     an operation is one command, written at the end of the loop's turn with all others of that turn; replies come
@@ -320,17 +320,20 @@ static void read_all(struct redis *x)
 
 /* --- the task: all that happens --------------------------------------------------------------------------------------------- */
 
-static void expire_waiting(struct redis *x, uint64_t now)
-{
-    for (struct store_request *r; (r = queue_first(&x->waiting)) && now >= r->deadline_ms;)
-        fail(x, queue_take(&x->waiting), "the Redis server could not be connected in time");
-}
-
 /* When the first of the line loses patience. */
 static uint64_t first_deadline(const struct queue *q)
 {
     const struct store_request *r = queue_first(q);
     return r ? r->deadline_ms : UINT64_MAX;
+}
+
+/* Once one has waited in vain nobody else does: until there is a connection operations fail at once. */
+static void expire_waiting(struct redis *x, uint64_t now)
+{
+    if (now < first_deadline(&x->waiting))
+        return;
+    x->hope = false;
+    fail_all(x, &x->waiting, "the Redis server could not be connected in time");
 }
 
 static void look_at_deadlines(struct redis *x)
@@ -434,7 +437,7 @@ static void redis_destroy(struct store *s)
 struct store *store_redis(struct loop *l, struct network *n, struct resolver *names, const struct redis_settings *settings,
                           char **error)
 {
-    static const struct store_ops ops = {redis_start, redis_cancel, redis_destroy};
+    static const struct store_ops ops = {redis_start, redis_cancel, redis_destroy, NULL};
     struct redis *x = xcalloc(1, sizeof *x);
     x->store = (struct store){.ops = &ops, .loop = l};
     x->server = (struct redis_server){.network = n, .resolver = names, .loop = l};

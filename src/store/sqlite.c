@@ -10,7 +10,7 @@
  * A cancelled request stays where it is and is dropped when it comes back; not yet begun, it is not carried out. A transaction
  * that fails is rolled back and its operations are tried once more, each alone, so that one which the disk has no room for does
  * not fail the others. A file that cannot be opened or is damaged makes every operation an error; it is opened anew each second
- * until that works.
+ * until that works. One that was taken away is made anew at once.
  *
  * The thread neither logs nor counts (log and counters belong to the loop): it only leaves static texts in results. There is no
  * lock: on a machine that is busy a thread that has one may be put aside, and the loop would wait for it. Requests change hands
@@ -44,6 +44,8 @@ enum {
 
 struct store_request {
     struct link link;
+    struct link line;           /* in `line` of the loop's side, until it is told */
+    uint64_t started_ms;        /* mono of the loop */
     struct store_operation *op; /* owned */
     struct store_result result;
     struct page *page;          /* NULL: not a paged operation */
@@ -67,7 +69,8 @@ struct sqlite {
     int to_thread, to_loop;  /* eventfds */
     struct watch watch;
     struct task task;
-    struct queue refused; /* the loop's own: there was no room */
+    struct queue refused;    /* the loop's own: there was no room */
+    struct queue line;       /* the loop's own: given to the thread and not told yet, in order */
     /* the thread's own */
     struct queue queue;
     struct database database;
@@ -143,9 +146,11 @@ static void close_database(struct sqlite *s, const char *why)
 static bool ensure_open(struct sqlite *s)
 {
     const char *error;
-    if (s->database.db)
+    if (s->database.db && !database_has_moved(&s->database))
         return true;
-    if (mono_ms() < s->reopen_ms)
+    if (s->database.db)
+        database_close(&s->database);
+    else if (mono_ms() < s->reopen_ms)
         return false;
     if (database_open(&s->database, &error))
         return true;
@@ -314,6 +319,8 @@ static void tell(struct task *t)
     queue_init(&s->refused);
     queue_init(&answered);
     box_empty(&s->answered, &answered);
+    for (const struct link *x = answered.first; x; x = x->next) /* they come in the order in which they went */
+        queue_take(&s->line);
     tell_all(&answered);
     tell_all(&refused);
 }
@@ -331,12 +338,24 @@ static struct store_request *sqlite_start(struct store *store, const struct stor
         queue_add(&s->refused, &r->link);
         loop_wake(store->loop, &s->task);
     } else {
+        r->started_ms = loop_now(store->loop);
+        queue_add(&s->line, &r->line);
         atomic_fetch_add(&s->waiting, 1);
         box_put(&s->posted, &r->link, &r->link);
         if (atomic_exchange(&s->asleep, false))
             ring(s->to_thread);
     }
     return r;
+}
+
+static bool sqlite_stalled(const struct store *store)
+{
+    const struct sqlite *s = (const struct sqlite *)store;
+    const struct link *first = queue_first(&s->line);
+    if (!first || store->patience_ms == 0)
+        return false;
+    const struct store_request *r = (const struct store_request *)(const void *)((const char *)first - offsetof(struct store_request, line));
+    return loop_now(store->loop) - r->started_ms > store->patience_ms;
 }
 
 static void sqlite_cancel(struct store *s, struct store_request *request)
@@ -390,7 +409,7 @@ static void start_thread(struct sqlite *s)
 
 struct store *store_sqlite(struct loop *l, const char *path)
 {
-    static const struct store_ops ops = {sqlite_start, sqlite_cancel, sqlite_destroy};
+    static const struct store_ops ops = {sqlite_start, sqlite_cancel, sqlite_destroy, sqlite_stalled};
     struct sqlite *s = xcalloc(1, sizeof *s);
     s->store = (struct store){.ops = &ops, .loop = l};
     s->path = xstrndup(path, strlen(path));
@@ -400,6 +419,7 @@ struct store *store_sqlite(struct loop *l, const char *path)
     s->watch.ready = event_ready;
     queue_init(&s->queue);
     queue_init(&s->refused);
+    queue_init(&s->line);
     s->to_thread = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     s->to_loop = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     assert(s->to_thread >= 0 && s->to_loop >= 0);

@@ -325,6 +325,12 @@ bool database_is_broken(const struct database *d)
     }
 }
 
+bool database_has_moved(struct database *d)
+{
+    int moved = 0;
+    return sqlite3_file_control(d->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;
+}
+
 const char *database_error(const struct database *d)
 {
     return sqlite3_errstr(d->failure ? d->failure & 0xff : SQLITE_ERROR);

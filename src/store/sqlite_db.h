@@ -52,6 +52,9 @@ void database_rollback(struct database *d);
 bool database_sweep(struct database *d, uint64_t now_ms, size_t *removed);
 /* The file cannot be trusted, or not be reached, with what is open now: close it and try again later. */
 bool database_is_broken(const struct database *d);
+/* What is open is not what stands at the path any more. (To put another file there, stop who uses it: SQLite would take the log
+ * beside it, which belongs to the first, for its own.) */
+bool database_has_moved(struct database *d);
 const char *database_error(const struct database *d);
 /* Brings the schema to a version of at least `version` (tests make old ones). */
 bool database_migrate(struct database *d, int version);

@@ -2,6 +2,9 @@
  * view.c - what one scope asked the store. Each operation is started once and its result kept, so that a check that is run
  * again sees the same. An answer stores the result and wakes the owner; nothing else happens in the callback. Freeing the view
  * cancels what is under way.
+ *
+ * A store that hangs costs those who were waiting when it began to their deadline. Those who come later are told at once, until
+ * it has answered the first of them.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -15,6 +18,7 @@ struct asked {
     char *key; /* owned */
     size_t key_n;
     struct store_request *request; /* NULL: answered */
+    bool late;                     /* given up: the failure was told */
     struct store_result result;
     struct asked *next;
 };
@@ -58,7 +62,7 @@ static void answered(void *context, const struct store_result *result)
     a->request = NULL;
     a->result = *result;
     a->view->waiting--;
-    if (result->error)
+    if (result->error && !a->late)
         store_failed(a->view->store, result->error);
     if (a->view->owner)
         loop_wake(a->view->store->loop, a->view->owner);
@@ -66,6 +70,7 @@ static void answered(void *context, const struct store_result *result)
 
 const struct store_result *store_view_get(struct store_view *v, const struct store_operation *op)
 {
+    static const char stalled[] = "it has not answered others for too long";
     struct asked *a;
 
     assert(op->kind < STORE_SHOW);
@@ -76,9 +81,24 @@ const struct store_result *store_view_get(struct store_view *v, const struct sto
     *a = (struct asked){.view = v, .kind = op->kind, .mode = op->mode, .key = xstrndup(op->key.p, op->key.n), .key_n = op->key.n,
                         .next = v->asked};
     v->asked = a;
+    if (v->store->ops->stalled && v->store->ops->stalled(v->store)) {
+        a->result.error = stalled;
+        store_failed(v->store, stalled);
+        return &a->result;
+    }
     v->waiting++;
     a->request = v->store->ops->start(v->store, op, answered, a);
     return NULL;
+}
+
+void store_view_late(struct store_view *v)
+{
+    for (struct asked *a = v->asked; a; a = a->next) {
+        if (a->request && !a->late) {
+            a->late = true;
+            store_failed(v->store, "it did not answer in time");
+        }
+    }
 }
 
 size_t store_view_waiting(const struct store_view *v)

@@ -99,6 +99,7 @@ void scope_own(struct scope *s, struct task *owner); /* the same for s alone: it
 struct scope *scope_of(struct scope *s, enum stage stage);
 const struct dns_answer *scope_dns(struct scope *s, struct str name, unsigned type); /* through the view; NULL: not yet */
 const struct store_result *scope_store(struct scope *s, const struct store_operation *op);
+void scope_store_late(struct scope *s); /* the deadline came before the store's answer: it is told of it */
 
 /* Why a fact says temperror, permerror or fail, in words for whoever reads the message later: printable ASCII, copied. Empty is nothing. */
 void scope_note(struct scope *s, int fact, struct str why);

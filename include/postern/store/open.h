@@ -25,8 +25,8 @@ struct store *store_open(struct loop *l, struct network *n, struct resolver *nam
 /* What store_open() would complain of, without connecting to anything: for `postern check`. */
 bool store_settings_good(const struct settings *s, char **error);
 
-/* The file at path (copied), made when it is not there. Needs a real loop. Freeing it waits (at most 5 s) for what was
- * recorded to be written. */
+/* The file at path (copied), made when it is not there, also when it is removed (with -wal and -shm beside it) while it is used.
+ * Needs a real loop. Freeing it waits (at most 5 s) for what was recorded to be written. */
 struct store *store_sqlite(struct loop *l, const char *path);
 
 struct redis_settings { /* texts are copied */

@@ -122,10 +122,13 @@ struct store_ops { /* one implementation */
     struct store_request *(*start)(struct store *s, const struct store_operation *op, store_done done, void *context);
     void (*cancel)(struct store *s, struct store_request *request);
     void (*destroy)(struct store *s);
+    /* Has somebody waited for longer than s->patience_ms? Then nobody else should wait behind him. NULL: it sees to that itself. */
+    bool (*stalled)(const struct store *s);
 };
 struct store {
     const struct store_ops *ops;
     struct loop *loop;
+    uint64_t patience_ms;    /* 0: endless */
     uint64_t quiet_until_ms; /* mono: failures are logged once a minute */
 };
 
@@ -150,8 +153,10 @@ struct store_view;
 struct store_view *store_view_new(struct store *s, struct task *owner);
 void store_view_free(struct store_view **v);
 /* The result (lives as long as the view), or NULL: not yet, started, the owner will be woken. The same operation is started
- * once: its identity is (kind, mode, key). Not for administration. */
+ * once: its identity is (kind, mode, key). Not for administration. While the store is stalled it is not started: an error at once. */
 const struct store_result *store_view_get(struct store_view *v, const struct store_operation *op);
+/* Whoever waits has waited long enough: what has no answer yet is a failure of the store, counted and logged. */
+void store_view_late(struct store_view *v);
 size_t store_view_waiting(const struct store_view *v);
 void store_view_set_owner(struct store_view *v, struct task *owner);
 

@@ -76,7 +76,7 @@ class FakeRedis:
 
     def serve(self, connection):
         try:
-            while connection.recv(65536):
+            while connection.recv(65536) and self.open:
                 self.heard += 1
                 if self.say is not None:
                     connection.sendall(self.say)

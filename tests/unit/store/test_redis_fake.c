@@ -306,6 +306,9 @@ Test(fake, a_greeting_without_answer)
     loop_advance_to(loop, loop_now(loop) + 201);
     expect_error(&a, "the Redis server could not be connected in time");
     cr_assert_eq(fake.connections, 1);
+    a = start(s, STORE_GREYLIST);
+    expect_error(&a, "the Redis server is not connected"); /* at once: one has waited in vain */
+    cr_assert_eq(fake.connections, 1);
     loop_advance_to(loop, loop_now(loop) + 60000);
     int first_minute = fake.connections;
     cr_assert(first_minute > 4 && first_minute < 20, "%d connections in a minute", first_minute);
