@@ -28,7 +28,7 @@ struct backend {
     bool lives;                   /* its last connection answered */
     bool ever;                    /* it answered at some time: its extensions are known */
     struct extensions extensions;
-    uint64_t connections;         /* open now */
+    struct slots slots;           /* of its connections */
     struct tls_context *tls;      /* NULL: `tls off` */
     uint64_t rests_until;         /* mono */
     uint64_t rest_ms;             /* the last rest; doubles */
@@ -40,6 +40,7 @@ struct backends {
     size_t count;
     struct task **waiters;
     size_t waiter_count, waiter_cap;
+    struct slot_queue queue;
 };
 
 static void probe_run(struct task *t);
@@ -79,6 +80,7 @@ struct backends *backends_new(struct proxy *p)
         struct backend *x = &b->list[i];
         x->pool = b;
         x->setting = s->backends[i];
+        x->slots.limit = x->setting.connections;
         x->task.run = probe_run;
         x->timer.fire = probe_timer;
         if (x->setting.tls != BACKEND_TLS_OFF) {
@@ -204,7 +206,7 @@ static void probe_run(struct task *t)
         timer_set(l, &b->timer, upstream_deadline(b->probe));
         return;
     }
-    end_probe(b); /* backend_answered or backend_failed was called on the way */
+    end_probe(b); /* backend_answered or backend_failed was called on the way, or its slot is needed by mail */
     first_probe_over(b);
     probe_next(b);
 }
@@ -235,6 +237,8 @@ void backend_answered(struct backend *b, const struct extensions *e)
     b->lives = b->ever = true;
     b->extensions = *e;
     b->extensions.xclient = STR_NONE; /* it lives no longer than its connection */
+    if (b->rest_ms > 0)
+        slots_changed(&b->pool->queue, b->setting.route);
     b->rests_until = 0;
     b->rest_ms = 0;
 }
@@ -251,6 +255,7 @@ void backend_failed(struct backend *b, const char *why)
     if (b->rest_ms > longest)
         b->rest_ms = longest;
     b->rests_until = loop_now(p->parts.loop) + b->rest_ms;
+    slots_changed(&b->pool->queue, b->setting.route);
     if (!b->probe)
         probe_next(b);
 }
@@ -292,14 +297,19 @@ void backends_unwait(struct backends *b, struct task *waiter)
             b->waiters[i--] = b->waiters[--b->waiter_count];
 }
 
-bool backend_has_room(const struct backend *b)
+struct slots *backend_slots(struct backend *b)
 {
-    return b->setting.connections == 0 || b->connections < b->setting.connections;
+    return &b->slots;
 }
 
-void backend_connection(struct backend *b, int step)
+struct slot_queue *backends_queue(struct backends *b)
 {
-    b->connections += (uint64_t)(int64_t)step;
+    return &b->queue;
+}
+
+size_t backend_number(const struct backend *b)
+{
+    return (size_t)(b - b->pool->list);
 }
 
 const struct backend_setting *backend_setting_of(const struct backend *b)

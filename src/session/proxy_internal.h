@@ -7,6 +7,8 @@
 #include "postern/base/map.h"
 #include "postern/session/proxy.h"
 #include "postern/smtp/ehlo.h"
+#include "postern/smtp/xclient.h"
+#include "slots.h"
 
 struct backends;
 struct session;
@@ -62,8 +64,9 @@ struct extensions backends_extensions(const struct backends *b);
 size_t backends_count(const struct backends *b);
 struct backend *backends_at(struct backends *b, size_t i);
 bool backend_rests(const struct backend *b);
-bool backend_has_room(const struct backend *b);           /* its `connections` limit */
-void backend_connection(struct backend *b, int step);     /* one more (1) or less (-1) */
+struct slots *backend_slots(struct backend *b);            /* its `connections` */
+size_t backend_number(const struct backend *b);           /* backends_at(that) is it */
+struct slot_queue *backends_queue(struct backends *b);
 const struct backend_setting *backend_setting_of(const struct backend *b);
 struct tls_context *backend_tls_context(struct backend *b); /* borrowed; only with `tls may` or `require` */
 /* The k-th address to try; false: there are no more (or its name is not resolved). */
@@ -72,22 +75,19 @@ void backend_answered(struct backend *b, const struct extensions *e); /* its EHL
 void backend_failed(struct backend *b, const char *why);              /* it rests for a while */
 
 /* --- upstream_open.c, upstream.c: one connection to a backend --- */
-enum upstream_state { UPSTREAM_OPENING, UPSTREAM_READY, UPSTREAM_NONE };
-enum expect { EXPECT_GREETING, EXPECT_EHLO, EXPECT_MAIL, EXPECT_RCPT, EXPECT_DATA, EXPECT_CHUNK, EXPECT_DOT, EXPECT_RSET, EXPECT_OTHER };
-
-struct upstream_client { /* what a backend may be told of the client */
-    struct addr_port peer, local;
-    struct str name;         /* confirmed host name; empty: none */
-    bool name_pending;       /* DNS did not say */
-    struct str helo;
-    bool esmtp;
+enum upstream_state {
+    UPSTREAM_OPENING, /* or waiting to */
+    UPSTREAM_READY,
+    UPSTREAM_NONE,    /* no backend could be had */
+    UPSTREAM_LEFT     /* it was merely kept, and was given up for another who needed one: as if it had never been */
 };
+enum expect { EXPECT_GREETING, EXPECT_EHLO, EXPECT_MAIL, EXPECT_RCPT, EXPECT_DATA, EXPECT_CHUNK, EXPECT_DOT, EXPECT_RSET, EXPECT_OTHER };
 
 struct upstream_wish { /* what a connection must be good for */
     struct backend *only;    /* a probe; NULL: any of the route */
     unsigned route;
     uint32_t extensions;     /* bits: those in use */
-    const struct upstream_client *client; /* NULL: a probe */
+    const struct xclient *client; /* who the client is; NULL: a probe */
 };
 
 struct upstream;
@@ -96,6 +96,7 @@ struct upstream *upstream_new(struct proxy *p, struct task *owner, const struct 
 enum upstream_state upstream_run(struct upstream *u); /* takes in what came while opening */
 bool upstream_has(const struct upstream *u, enum extension x);
 bool upstream_lacking(const struct upstream *u);      /* NONE, and a backend was passed over because it lacks an extension in use */
+bool upstream_busy(const struct upstream *u);         /* NONE, and the connections of a backend were all in use for as long as it waited */
 bool upstream_serves(const struct upstream *u, const struct upstream_wish *wish); /* may a connection kept be used for this? */
 struct addr_port upstream_address(const struct upstream *u);
 /* Commands: the text without CRLF is queued; its reply will be handed out by upstream_reply with the same kind and context. */

@@ -256,7 +256,7 @@ static void lose_upstream(struct session *s)
 }
 
 /* What this message needs of a backend, and what a backend may be told of the client. False: its name is still being looked up. */
-static bool make_wish(struct session *s, struct upstream_wish *wish, struct upstream_client *client)
+static bool make_wish(struct session *s, struct upstream_wish *wish, struct xclient *client)
 {
     const struct value *name = facts_get(&s->connect->facts, FACT_CLIENT_NAME);
     struct scope *helo = s->helo ? s->helo : s->sticky_helo;
@@ -265,12 +265,12 @@ static bool make_wish(struct session *s, struct upstream_wish *wish, struct upst
         return false;
     }
     name = facts_get(&s->connect->facts, FACT_CLIENT_NAME);
-    *client = (struct upstream_client){.peer = s->peer,
-                                       .local = s->local,
-                                       .name = name->state == FACT_KNOWN ? name->v.text : STR_NONE,
-                                       .name_pending = name->state != FACT_KNOWN && name->state != FACT_ABSENT,
-                                       .helo = helo ? helo->subject->helo : STR(""),
-                                       .esmtp = s->esmtp};
+    *client = (struct xclient){.peer = s->peer,
+                               .local = s->local,
+                               .name = name->state == FACT_KNOWN ? name->v.text : STR_NONE,
+                               .name_pending = name->state != FACT_KNOWN && name->state != FACT_ABSENT,
+                               .helo = helo ? helo->subject->helo : STR(""),
+                               .esmtp = s->esmtp};
     *wish = (struct upstream_wish){.client = client};
     if (s->t) {
         wish->route = s->t->route;
@@ -282,7 +282,7 @@ static bool make_wish(struct session *s, struct upstream_wish *wish, struct upst
 static bool open_upstream(struct session *s)
 {
     struct upstream_wish wish;
-    struct upstream_client client;
+    struct xclient client;
     if (!make_wish(s, &wish, &client))
         return false;
     bool idle = !s->t || !s->t->mail_sent;
@@ -293,10 +293,19 @@ static bool open_upstream(struct session *s)
     return true;
 }
 
-static void none_left(struct session *s)
+/* No backend could be had: why not? */
+static struct reply none_left(struct session *s, struct arena *arena)
 {
-    struct reply down = reply_make(&s->t->arena, upstream_lacking(s->upstream) ? REPLY_BACKEND_PARAMETER : REPLY_BACKEND_DOWN, STR_NONE);
+    enum reply_id why = upstream_lacking(s->upstream) ? REPLY_BACKEND_PARAMETER
+                        : upstream_busy(s->upstream)  ? REPLY_BACKEND_BUSY
+                                                      : REPLY_BACKEND_DOWN;
     upstream_close(&s->upstream, false);
+    return reply_make(arena, why, STR_NONE);
+}
+
+static void answer_none_left(struct session *s)
+{
+    struct reply down = none_left(s, &s->t->arena);
     answer_all(s, &down, "postern");
 }
 
@@ -311,7 +320,7 @@ void relay_run(struct session *s)
             break;
         enum upstream_state state = upstream_run(s->upstream);
         if (state == UPSTREAM_NONE) {
-            none_left(s);
+            answer_none_left(s);
             break;
         }
         if (state == UPSTREAM_OPENING)
@@ -367,8 +376,7 @@ enum step relay_command(struct session *s, struct str line, struct reply *outcom
             return STEP_NOT_YET;
         enum upstream_state state = upstream_run(s->upstream);
         if (state == UPSTREAM_NONE) {
-            upstream_close(&s->upstream, false);
-            *outcome = reply_make(&s->command_arena, REPLY_BACKEND_DOWN, STR_NONE);
+            *outcome = none_left(s, &s->command_arena);
             return STEP_DONE;
         }
         if (!upstream_may_send(s->upstream)) /* it opens, or RSET's reply is out and it takes one command at a time */

@@ -36,9 +36,8 @@ void upstream_drop_stream(struct upstream *u)
 {
     if (u->stream)
         stream_close(u->proxy->parts.loop, &u->stream);
-    if (u->counted)
-        backend_connection(u->backend, -1);
-    u->counted = u->tls = u->told = false;
+    slots_give(u);
+    u->tls = u->told = u->in_transaction = false;
     reply_parser_clear(&u->parser);
     u->count = u->first = 0;
     u->in_from = u->in_to = 0;
@@ -59,6 +58,8 @@ void upstream_expect(struct upstream *u, enum expect kind, void *context)
         }
     }
     u->awaited[u->first + u->count++] = (struct awaited){kind, context};
+    if (kind == EXPECT_MAIL || kind == EXPECT_RSET)
+        u->in_transaction = kind == EXPECT_MAIL;
     if (u->count == 1)
         u->deadline_ms = upstream_now(u) + patience(u, kind);
 }
@@ -70,6 +71,10 @@ struct awaited upstream_take_awaited(struct upstream *u)
     if (u->count == 0)
         u->first = 0;
     u->deadline_ms = u->count ? upstream_now(u) + patience(u, u->awaited[u->first].kind) : UINT64_MAX;
+    if (a.kind == EXPECT_DOT)
+        u->in_transaction = false;
+    if (upstream_is_kept(u))
+        slots_kept(u);
     return a;
 }
 
@@ -189,7 +194,18 @@ static bool has_all(uint32_t have, uint32_t wanted)
 bool upstream_serves(const struct upstream *u, const struct upstream_wish *wish)
 {
     return u->wish.route == wish->route && (u->state != UPSTREAM_READY || has_all(u->extensions.set, wish->extensions)) &&
+           u->state != UPSTREAM_LEFT &&
            (!u->wish.client || str_eq(u->wish.client->helo, wish->client->helo)); /* a changed HELO needs a new connection */
+}
+
+bool upstream_busy(const struct upstream *u)
+{
+    return u->busy;
+}
+
+bool upstream_is_kept(const struct upstream *u)
+{
+    return u->state == UPSTREAM_READY && u->count == 0 && !u->in_transaction;
 }
 
 struct addr_port upstream_address(const struct upstream *u)
@@ -202,16 +218,31 @@ uint64_t upstream_deadline(const struct upstream *u)
     return u->deadline_ms;
 }
 
+/* QUIT is said, its 221 is not awaited: there is nothing left that it could change. */
+static void say_quit(struct upstream *u)
+{
+    if (u->state != UPSTREAM_READY || u->count > 0)
+        return;
+    upstream_queue_line(u, STR("QUIT"));
+    linger_close(u->proxy, &u->stream);
+}
+
+void upstream_leave(struct upstream *u)
+{
+    say_quit(u);
+    upstream_drop_stream(u);
+    u->state = UPSTREAM_LEFT;
+    loop_wake(u->proxy->parts.loop, u->owner);
+}
+
 void upstream_close(struct upstream **up, bool quit)
 {
     struct upstream *u = *up;
     if (!u)
         return;
-    /* QUIT is said, its 221 is not awaited: there is nothing left that it could change. */
-    if (quit && u->state == UPSTREAM_READY && u->count == 0) {
-        upstream_queue_line(u, STR("QUIT"));
-        linger_close(u->proxy, &u->stream);
-    }
+    if (quit)
+        say_quit(u);
+    slots_unwait(u);
     upstream_drop_stream(u);
     arena_clear(&u->arena);
     free(u->awaited);

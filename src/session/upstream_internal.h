@@ -13,6 +13,7 @@ struct awaited {
 
 /* Opening, in this order; what a backend is not configured for is passed over. */
 enum opening {
+    OPENING_SLOT,      /* all connections of the backends are in use */
     OPENING_CONNECT,   /* TCP; a PROXY header goes out first */
     OPENING_GREETING,
     OPENING_EHLO,
@@ -27,14 +28,17 @@ struct upstream {
     struct task *owner;
     struct upstream_wish wish;    /* texts in the arena */
     struct arena arena;
-    struct backend *backend;      /* tried now, or connected */
-    bool counted;                 /* among the backend's connections */
+    struct backend *backend;      /* tried now, or connected; NULL: none was yet */
+    struct slot slot;
     struct addr_port address;
-    size_t next_backend, next_address;
+    size_t next_address;          /* of backend */
+    bool *done;                   /* by number of a backend: it was tried, and is no good; in the arena */
     enum upstream_state state;
     enum opening opening;
     bool tls, told;               /* TLS runs; XCLIENT was accepted */
     bool lacking;                 /* a backend was passed over because it lacks an extension that is in use */
+    bool busy;                    /* it waited too long for a slot */
+    bool in_transaction;          /* MAIL was said; neither the dot was answered nor RSET said since */
     struct stream *stream;
     struct reply_parser parser;
     struct extensions extensions;
@@ -50,6 +54,9 @@ void upstream_drop_stream(struct upstream *u);
 void upstream_queue_line(struct upstream *u, struct str command);
 struct awaited upstream_take_awaited(struct upstream *u);
 enum reply_parse upstream_next_reply(struct upstream *u, struct arena *arena, struct reply *out);
-bool upstream_try_next(struct upstream *u); /* upstream_open.c: begins with the next address; false: none is left */
+bool upstream_is_kept(const struct upstream *u);  /* READY, and nothing of a transaction is on it */
+void upstream_leave(struct upstream *u);          /* gives it up in favour of another: its owner finds it LEFT */
+/* upstream_open.c */
+bool upstream_may_use(const struct upstream *u, const struct backend *b);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * upstream_open.c - opening a connection to a backend: one backend after another, one address after another.
  *
- *   connect [PROXY header] -> greeting -> EHLO -> [STARTTLS, handshake, EHLO] -> [XCLIENT, greeting, EHLO with the client's name] -> READY
+ *   [slot] -> connect [PROXY header] -> greeting -> EHLO -> [STARTTLS, handshake, EHLO] -> [XCLIENT, greeting, EHLO with the client's name] -> READY
  *
  * Whatever goes wrong on this way (a refusal, a time-out, a promise of the configuration that the backend does not keep) means: this backend
  * rests, the next one is tried. So a client's address or TLS that was asked for is never silently left out. An extension that is in use and
@@ -10,24 +10,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "postern/base/codec.h"
 #include "postern/net/proxy_protocol.h"
 #include "postern/net/tls.h"
 #include "upstream_internal.h"
 
 /* --- choosing ------------------------------------------------------------------------------------------------------------------ */
 
-static bool eligible(const struct upstream *u, struct backend *b)
+bool upstream_may_use(const struct upstream *u, const struct backend *b)
 {
+    if (u->done[backend_number(b)])
+        return false;
     if (u->wish.only)
         return b == u->wish.only;
-    return backend_setting_of(b)->route == u->wish.route && !backend_rests(b) && backend_has_room(b);
+    return backend_setting_of(b)->route == u->wish.route && !backend_rests(b);
 }
 
 static void put_proxy_header(struct upstream *u)
 {
     struct buf header = {0};
-    const struct upstream_client *c = u->wish.client;
+    const struct xclient *c = u->wish.client;
     if (c && c->peer.addr.family)
         proxy_protocol_put(&header, &c->peer, c->local.addr.family ? &c->local : &u->address);
     else
@@ -37,51 +38,86 @@ static void put_proxy_header(struct upstream *u)
     buf_free(&header);
 }
 
-bool upstream_try_next(struct upstream *u)
+static void connect_to_address(struct upstream *u)
+{
+    count(COUNTER_BACKEND_CONNECTIONS);
+    u->next_address++;
+    u->stream = u->proxy->parts.network->connect(u->proxy->parts.network, &u->address, u->owner);
+    u->deadline_ms = upstream_now(u) + u->proxy->parts.settings->backend_connect_timeout;
+    u->opening = OPENING_CONNECT;
+    if (backend_setting_of(u->backend)->client_address == CLIENT_ADDRESS_PROXY)
+        put_proxy_header(u);
+}
+
+enum attempt { ATTEMPT_BEGUN, ATTEMPT_FULL, ATTEMPT_NO };
+
+/* Connects to b, if it may be used: to the next of its addresses. FULL: it would, but for a slot. */
+static enum attempt try_backend(struct upstream *u, struct backend *b)
+{
+    if (!upstream_may_use(u, b))
+        return ATTEMPT_NO;
+    if (u->backend != b)
+        u->next_address = 0;
+    u->backend = b;
+    if (!backend_address(b, u->next_address, &u->address)) {
+        if (u->next_address == 0)
+            backend_failed(b, "its name has no address");
+        u->done[backend_number(b)] = true;
+        return ATTEMPT_NO;
+    }
+    if (!slots_take(u, b))
+        return ATTEMPT_FULL;
+    connect_to_address(u);
+    return ATTEMPT_BEGUN;
+}
+
+/* Some backend would do, but all its connections are in use. False: it has waited long enough. */
+static bool wait_for_slot(struct upstream *u)
+{
+    if (!u->slot.waits) {
+        slots_wait(u);
+        u->opening = OPENING_SLOT;
+        u->deadline_ms = upstream_now(u) + u->proxy->parts.settings->backend_busy_timeout;
+    }
+    u->busy = upstream_now(u) >= u->deadline_ms;
+    return !u->busy;
+}
+
+/* The first backend in order that can be connected to now; else one that has to be waited for; else there is none. */
+static void try_next(struct upstream *u)
 {
     struct backends *pool = u->proxy->backends;
-    for (; u->next_backend < backends_count(pool); u->next_backend++, u->next_address = 0) {
-        struct backend *b = backends_at(pool, u->next_backend);
-        if (!eligible(u, b))
-            continue;
-        if (!backend_address(b, u->next_address, &u->address)) {
-            if (u->next_address == 0)
-                backend_failed(b, "its name has no address");
-            continue;
-        }
-        u->next_address++;
-        u->backend = b;
-        backend_connection(b, 1);
-        u->counted = true;
-        count(COUNTER_BACKEND_CONNECTIONS);
-        u->stream = u->proxy->parts.network->connect(u->proxy->parts.network, &u->address, u->owner);
-        u->deadline_ms = upstream_now(u) + u->proxy->parts.settings->backend_connect_timeout;
-        u->state = UPSTREAM_OPENING;
-        u->opening = OPENING_CONNECT;
-        if (backend_setting_of(b)->client_address == CLIENT_ADDRESS_PROXY)
-            put_proxy_header(u);
-        return true;
+    enum attempt best = ATTEMPT_NO;
+    for (size_t i = 0; i < backends_count(pool) && best != ATTEMPT_BEGUN; i++) {
+        enum attempt attempt = try_backend(u, backends_at(pool, i));
+        best = attempt < best ? attempt : best;
     }
+    if (best == ATTEMPT_FULL && !u->wish.only && wait_for_slot(u))
+        return;
+    slots_unwait(u);
+    if (best == ATTEMPT_BEGUN)
+        return;
     u->state = UPSTREAM_NONE;
     u->deadline_ms = UINT64_MAX;
-    return false;
 }
 
 /* The backend tried now is no good: it rests when this was its last address, and the next one is tried. */
 static void give_up_on(struct upstream *u, const char *why)
 {
     struct addr_port more;
-    if (!backend_address(u->backend, u->next_address, &more))
+    if (!backend_address(u->backend, u->next_address, &more)) {
+        u->done[backend_number(u->backend)] = true;
         backend_failed(u->backend, why);
+    }
     upstream_drop_stream(u);
-    upstream_try_next(u);
+    try_next(u);
 }
 
-static struct upstream_client *copy_client(struct arena *arena, const struct upstream_client *c)
+static struct xclient *copy_client(struct arena *arena, const struct xclient *c)
 {
     if (!c)
         return NULL;
-    struct upstream_client *copy = arena_alloc(arena, sizeof *copy);
+    struct xclient *copy = arena_alloc(arena, sizeof *copy);
     *copy = *c;
     copy->name = arena_str(arena, c->name);
     copy->helo = arena_str(arena, c->helo);
@@ -95,8 +131,9 @@ struct upstream *upstream_new(struct proxy *p, struct task *owner, const struct 
     u->owner = owner;
     u->wish = *wish;
     u->wish.client = copy_client(&u->arena, wish->client);
-    u->deadline_ms = UINT64_MAX;
-    upstream_try_next(u);
+    u->done = arena_zalloc(&u->arena, backends_count(p->backends));
+    u->state = UPSTREAM_OPENING;
+    try_next(u);
     return u;
 }
 
@@ -120,50 +157,12 @@ static void say_ehlo(struct upstream *u)
     say(u, OPENING_EHLO, "EHLO ", name);
 }
 
-static void attribute(struct upstream *u, struct buf *line, const char *name, struct str value)
-{
-    struct str rest = u->extensions.xclient, offered;
-    while (str_split(&rest, ' ', &offered))
-        if (str_eq_nocase(offered, str_of(name))) { /* only what is offered may be sent */
-            buf_printf(line, " %s=", name);
-            xtext_encode(line, value.n ? value : STR("[UNAVAILABLE]"));
-            return;
-        }
-}
-
-static struct str addr_value(struct arena *arena, const struct addr *a)
-{
-    char text[ADDR_TEXT];
-    return arena_printf(arena, "%s%s", a->family == 6 ? "IPV6:" : "", addr_format(a, text));
-}
-
-/* NAME, PORT, PROTO, HELO, DESTADDR, DESTPORT and, last, ADDR: some backends judge the client when ADDR comes. */
 static void say_xclient(struct upstream *u)
 {
-    const struct upstream_client *c = u->wish.client;
-    struct arena scratch = {0};
     struct buf line = {0};
-    attribute(u, &line, "NAME", c->name.n ? c->name : c->name_pending ? STR("[TEMPUNAVAIL]") : STR("[UNAVAILABLE]"));
-    attribute(u, &line, "PORT", arena_printf(&scratch, "%u", c->peer.port));
-    attribute(u, &line, "PROTO", c->esmtp ? STR("ESMTP") : STR("SMTP"));
-    attribute(u, &line, "HELO", c->helo);
-    if (c->local.addr.family) {
-        attribute(u, &line, "DESTADDR", addr_value(&scratch, &c->local.addr));
-        attribute(u, &line, "DESTPORT", arena_printf(&scratch, "%u", c->local.port));
-    }
-    attribute(u, &line, "ADDR", addr_value(&scratch, &c->peer.addr));
-    say(u, OPENING_XCLIENT, "XCLIENT", buf_view(&line));
+    xclient_write(&line, u->extensions.xclient, u->wish.client);
+    say(u, OPENING_XCLIENT, "", buf_view(&line));
     buf_free(&line);
-    arena_clear(&scratch);
-}
-
-static bool offers_addr(const struct upstream *u)
-{
-    struct str rest = u->extensions.xclient, offered;
-    while (str_split(&rest, ' ', &offered))
-        if (str_eq_nocase(offered, STR("ADDR")))
-            return true;
-    return false;
 }
 
 static void ready(struct upstream *u)
@@ -172,13 +171,13 @@ static void ready(struct upstream *u)
     if ((u->extensions.set & u->wish.extensions) == u->wish.extensions) {
         u->state = UPSTREAM_READY;
         u->opening = OPENING_DONE;
+        slots_kept(u); /* until it is used, soon */
         return;
     }
     u->lacking = true;
+    u->done[backend_number(u->backend)] = true;
     upstream_drop_stream(u);
-    u->next_backend++;
-    u->next_address = 0;
-    upstream_try_next(u);
+    try_next(u);
 }
 
 /* Its list of extensions is known: what has still to be done before mail? */
@@ -193,7 +192,7 @@ static void after_ehlo(struct upstream *u, const struct reply *r)
         say(u, OPENING_STARTTLS, "STARTTLS", STR(""));
     else if (!u->tls && set->tls == BACKEND_TLS_REQUIRE)
         give_up_on(u, "it does not offer STARTTLS");
-    else if (set->client_address == CLIENT_ADDRESS_XCLIENT && !u->told && !offers_addr(u))
+    else if (set->client_address == CLIENT_ADDRESS_XCLIENT && !u->told && !xclient_offers(u->extensions.xclient, STR("ADDR")))
         give_up_on(u, "it does not offer XCLIENT with ADDR to us");
     else if (set->client_address == CLIENT_ADDRESS_XCLIENT && !u->told && u->wish.client)
         say_xclient(u);
@@ -233,6 +232,7 @@ static void take_opening_reply(struct upstream *u, const struct reply *r)
         u->told = true;
         say_ehlo(u);
         break;
+    case OPENING_SLOT:
     case OPENING_CONNECT:
     case OPENING_HANDSHAKE:
     case OPENING_DONE: break;
@@ -242,6 +242,10 @@ static void take_opening_reply(struct upstream *u, const struct reply *r)
 /* One step of opening. True: something moved, look again. */
 static bool open_step(struct upstream *u)
 {
+    if (u->opening == OPENING_SLOT) {
+        try_next(u);
+        return u->opening != OPENING_SLOT;
+    }
     if (stream_state(u->stream) == STREAM_DEAD) {
         give_up_on(u, stream_error(u->stream) ? stream_error(u->stream) : "it closed the connection");
         return true;
