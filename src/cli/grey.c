@@ -3,7 +3,7 @@
  *
  *     list [BEGINNING]  rows whose key begins so, and what was allowed or denied
  *     show KEY          one row, or a ruling: KEY as `list` prints it, or an address, network or domain
- *     allow|deny WHOM   an address, network or domain (which counts when SPF passes for it)
+ *     allow|deny WHOM   an address, network or domain (which counts when SPF or, in stage data, DKIM passes for it)
  *     forget KEY        removes what `show` shows
  *     stats             how many rows there are
  */

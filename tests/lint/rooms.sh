@@ -18,6 +18,7 @@ BEGIN {
     library["openssl/"] = "openssl libssl libcrypto"
     library["hiredis/"] = "hiredis"
     library["spf2/"] = "libspf2 spf2"
+    library["libpsl.h"] = "libpsl"
     library["opendkim/"] = library["dkim.h"] = "opendkim"
     library["sqlite3"] = "sqlite3"
     library["idn2.h"] = "libidn2"
