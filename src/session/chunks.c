@@ -50,13 +50,14 @@ static enum step chunk_end_of(struct session *s)
 {
     struct message *c = s->t->content;
     s->phase = PHASE_COMMAND;
-    if (!c->chunk_last) {
+    if (!c->chunk_last && !c->refused) { /* else there is nothing to wait for: this chunk is the one that is refused (RFC 3030 2) */
         struct arena scratch = {0};
         speak_id(s, REPLY_CHUNK_TAKEN, arena_printf(&scratch, "%llu", (unsigned long long)c->chunk_size));
         arena_clear(&scratch);
         return STEP_DONE;
     }
-    message_end_chunks(c, s->proxy->parts.settings->message_size);
+    if (c->chunk_last)
+        message_end_chunks(c, s->proxy->parts.settings->message_size);
     content_finish(s, c);
     return STEP_DONE;
 }

@@ -44,7 +44,9 @@ static enum observed classify(struct str line)
         line.n--;
     if (str_eq_nocase(line, STR("STARTTLS")))
         return OBSERVED_STARTTLS;
-    return str_starts_nocase(line, STR("BDAT ")) && str_ends_nocase(line, STR(" LAST")) ? OBSERVED_LAST_CHUNK : OBSERVED_OTHER;
+    if (!str_starts_nocase(line, STR("BDAT ")))
+        return OBSERVED_OTHER;
+    return str_ends_nocase(line, STR(" LAST")) ? OBSERVED_LAST_CHUNK : OBSERVED_CHUNK;
 }
 
 /* --- chunks (RFC 3030): exactly the octets announced are content, whatever the reply ------------------------------------------ */
@@ -254,7 +256,8 @@ static void follow_transaction(struct observer *o, enum observed what, unsigned 
         o->transactions++;
         o->open = ok;
     }
-    if (what == OBSERVED_DOT || (what == OBSERVED_LAST_CHUNK && begins_transaction(code)) || o->closing)
+    bool ends = what == OBSERVED_LAST_CHUNK || (what == OBSERVED_CHUNK && !ok); /* what was refused out of place ends nothing */
+    if (what == OBSERVED_DOT || (ends && begins_transaction(code)) || o->closing)
         o->open = false;
     bool forgets = what == OBSERVED_EHLO || what == OBSERVED_HELO || what == OBSERVED_RSET || what == OBSERVED_STARTTLS;
     if (forgets && ok)
