@@ -65,6 +65,8 @@ static const char *unusable(const struct tag_list *tags, const struct signature 
         return "the record at its name is no key";
     if (!tag_find(tags, "p"))
         return "the record at its name holds no key";
+    if (!tag_find(tags, "p")->value.n) /* RFC 6376 6.1.2: said before what else is wrong with it */
+        return "the key is revoked";
     if (!str_eq(k ? k->value : STR("rsa"), str_of(wanted)))
         return "the key is of another type (k=)";
     if (h && !in_list(h->value, "sha256"))
@@ -90,9 +92,6 @@ static enum dkim_verdict read_record(struct str text, const struct signature *s,
         return DKIM_PERMERROR;
     struct str p = tag_find(&tags, "p")->value;
     const struct tag *flags = tag_find(&tags, "t");
-    *reason = STR("the key is revoked");
-    if (!p.n)
-        return DKIM_PERMERROR;
     out->testing = flags && in_list(flags->value, "y");
     *reason = STR("i= is below d= and the key forbids it (t=s)");
     if (flags && in_list(flags->value, "s") && !s->own_domain)
