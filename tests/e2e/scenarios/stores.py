@@ -70,6 +70,49 @@ def two_proxies_on_one_redis_by_tls(world):
     one_greylist_for_two(world, redis.start())
 
 
+RATE = """rate hourly recipients by client.net over 1h
+stage rcpt
+  rule limit: tempfail "{rate.hourly} within an hour" when rate.hourly >= 4
+"""
+
+
+def one_rate_for_two(world, **settings):
+    """Four recipients within an hour, whichever of the two takes them. What one has counted reaches the store beside the mail: one more may slip in."""
+    postfix = Postfix(world).start()
+    first, second = pair = [Postern(world, RATE, backend=f"127.0.0.1:{postfix.port}", **settings).serve() for _ in range(2)]
+    taken = 0
+    while taken < 6 and (reply := attempt(pair[taken % 2])).startswith("250 "):
+        taken += 1
+    expect(4 <= taken <= 5, f"{taken} recipients were taken, where 4 are allowed")
+    for postern in pair:
+        expect(attempt(postern).startswith(f"451 4.7.1 {taken} within an hour"), "both refuse, and refusals are not counted")
+
+    def refused():
+        return [r for r in second.journal() if r["verdict"] == "tempfail by limit"]
+
+    wait_until(refused, "the record of the refusal at the second proxy")
+    record = refused()[-1]
+    expect_equal(fact(record, "rate.hourly"), taken, "the count that was recorded")
+    expect_equal(record["declared"]["rate.hourly"], "rate recipients by client.net over 1h", "the definition that was recorded")
+    for postern in pair:
+        expect_equal(postern.logged("store-failed"), 0, "store errors")
+        postern.stop()
+    postfix.drain()
+    expect_equal(len(postfix.mail("u")), taken, "delivered messages")
+
+
+@scenario(root=True)
+def one_rate_for_two_proxies_on_redis(world):
+    """What one proxy lets through counts at the other."""
+    one_rate_for_two(world, **Redis(world).start().settings())
+
+
+@scenario(root=True)
+def one_rate_for_two_proxies_on_sqlite(world):
+    """The same for two processes on one file."""
+    one_rate_for_two(world, store_path=f'"{world.folder("store")}/postern.db"')
+
+
 # --- postern grey ------------------------------------------------------------------------------------------------------------------
 
 
