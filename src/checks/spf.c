@@ -16,7 +16,9 @@ static const struct dns_answer *ask(void *context, struct str name, unsigned typ
 /* A name with a dot at its end is the same name; facts and macros have it without. */
 static struct str without_dot(struct str name)
 {
-    return name.n > 1 && name.p[name.n - 1] == '.' ? str_sub(name, 0, name.n - 1) : name;
+    bool dot = name.n > 1 && name.p[name.n - 1] == '.' && name.p[name.n - 2] != '.';
+
+    return dot ? str_sub(name, 0, name.n - 1) : name;
 }
 
 /* The name given with HELO as a domain to judge; empty when it is none. */

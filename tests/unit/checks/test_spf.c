@@ -34,6 +34,7 @@ static const struct {
     {"192.0.2.4", "helo.example", "<>", "pass", "helo.example", "ip4:192.0.2.4", "(absent)"},
     {"192.0.2.5", "Helo.example", "<>", "fail", "helo.example", "-all", "(absent)"},
     {"192.0.2.5", "helo.example.", "<>", "fail", "helo.example", "-all", "(absent)"},
+    {"192.0.2.5", "helo.example..", "<>", "none", "helo.example..", "(absent)", "(absent)"},
     {"192.0.2.5", "[192.0.2.5]", "<>", "none", "(absent)", "(absent)", "(absent)"},
     {"192.0.2.5", "localhost", "<>", "none", "localhost", "(absent)", "(absent)"},
     {"192.0.2.5", "helo.example", "<a@[192.0.2.5]>", "none", "(absent)", "(absent)", "(absent)"},
