@@ -32,7 +32,7 @@ enum check_result check_greylist(struct scope *s, const struct check_run *run)
     struct greylist_keys keys;
 
     (void)run;
-    if (is_always_heard(s->subject->recipient.local)) {
+    if (is_always_heard(s->subject->recipient.local_plain)) {
         facts_set_absent(&s->facts, FACT_GREYLIST_AGE);
         facts_set_bool(&s->facts, FACT_GREYLIST_KNOWN, true);
         facts_set_absent(&s->facts, FACT_GREYLIST_KEY);

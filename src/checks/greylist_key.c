@@ -249,7 +249,8 @@ struct str greylist_sender(struct arena *arena, const struct path *sender, struc
     struct buf out = {0};
 
     if (sender->null) {
-        buf_printf(&out, "<>%.*s", STR_ARG(helo));
+        buf_cstr(&out, "<>");
+        buf_str(&out, helo);
     } else {
         struct str local = without_batv(arena_lower(arena, sender->local)), forwarded = within_srs(local);
         if (forwarded.n) { /* the domain stays as it is written, its user is treated like any */
@@ -261,7 +262,8 @@ struct str greylist_sender(struct arena *arena, const struct path *sender, struc
         without_numbers(&out, kept);
         if (kept.n < local.n)
             buf_char(&out, '=');
-        buf_printf(&out, "@%.*s", STR_ARG(sender->domain));
+        buf_char(&out, '@');
+        buf_str(&out, sender->domain);
     }
     struct str result = arena_lower(arena, buf_view(&out));
     buf_free(&out);
