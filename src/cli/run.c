@@ -36,6 +36,8 @@ struct running {
     struct journal *journal;
     struct proxy *proxy;
     struct tls_context *tls;
+    bool ran;
+    size_t cut; /* sessions that were still there at the end */
     struct listener **listeners;
     size_t listener_count;
     struct signal_watch *signals[SIGNALS];
@@ -322,6 +324,18 @@ static bool set_up(struct running *r, const struct cli_args *a)
     return open_listeners(r, a);
 }
 
+/* The last line of the log: behind those of the sessions that were cut. */
+static void say_stopped(const struct running *r)
+{
+    struct log_line line;
+    log_begin(&line, LOG_INFO_, "stopped");
+    if (r->cut)
+        log_u64(&line, "cut", r->cut);
+    else
+        log_cstr(&line, "note", "all is done");
+    log_end(&line);
+}
+
 static void tear_down(struct running *r)
 {
     if (!r->loop) {
@@ -345,6 +359,8 @@ static void tear_down(struct running *r)
     resolver_free(&r->resolver);
     journal_close(&r->journal);
     free(r->network);
+    if (r->ran)
+        say_stopped(r);
     log_flush();
     log_set_clock(NULL);
     loop_free(&r->loop);
@@ -362,7 +378,8 @@ static int run(struct cli_args *a, const char *config)
         proxy_start(r.proxy);
         log_ready(&r);
         loop_run(r.loop);
-        log_note(LOG_INFO_, "stopped", "all is done");
+        r.ran = true;
+        r.cut = proxy_sessions(r.proxy);
         status = EXIT_OK;
     }
     tear_down(&r);
