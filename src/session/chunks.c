@@ -27,7 +27,7 @@ enum step content_chunk(struct session *s)
     uint64_t octets;
     bool last;
     enum reply_id id = REPLY_BAD_ARGUMENT;
-    struct str value = STR("Syntax: BDAT size [LAST]");
+    struct str value = STR("Syntax: BDAT <size> [LAST]");
     bool good = bdat_parse(s->command->argument, &octets, &last);
     if (good && chunk_fits(s, &id)) {
         if (!s->t->content) {
