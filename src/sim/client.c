@@ -100,6 +100,8 @@ void sim_client_connect(struct sim_client *c)
     stream_set_owner(c->stream, &c->task);
     static const struct listener_setting anywhere = {.address = {"*:25", 4}};
     struct arrival arrival = {.peer = c->address, .listener = w->settings.listen_count ? &w->settings.listen[0] : &anywhere};
+    if (proxy_wants_local(w->proxy)) /* where it came to, as a listener finds out only when somebody asks */
+        addr_port_parse(c->address.addr.family == 4 ? STR("192.0.2.25:25") : STR("[2001:db8::25]:25"), 25, &arrival.local);
     c->observer.balancer = arrival.listener->proxy_from && prefix_set_has(arrival.listener->proxy_from, &c->address.addr);
     c->observer.tls = arrival.listener->tls;
     w->connections += !c->observer.balancer; /* one without a header has no client, and so no record */
