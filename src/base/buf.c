@@ -85,6 +85,17 @@ void buf_char(struct buf *b, char c)
     b->n++;
 }
 
+void buf_u64(struct buf *b, uint64_t n)
+{
+    size_t digits = 1;
+    for (uint64_t rest = n; rest >= 10; rest /= 10)
+        digits++;
+    char *at = buf_room(b, digits);
+    for (size_t i = digits; i-- > 0; n /= 10)
+        at[i] = (char)('0' + n % 10);
+    b->n += digits;
+}
+
 void buf_vprintf(struct buf *b, const char *format, va_list args)
 {
     va_list again;

@@ -6,8 +6,6 @@
 #include "postern/base/codec.h"
 #include "postern/base/json.h"
 
-#include <inttypes.h>
-
 void json_init(struct json *j, struct buf *out)
 {
     *j = (struct json){.out = out};
@@ -53,7 +51,7 @@ void json_end_array(struct json *j)
     close_level(j, ']');
 }
 
-static void put_ascii(struct buf *out, char c)
+static void put_escape(struct buf *out, char c)
 {
     switch (c) {
     case '"': buf_cstr(out, "\\\""); return;
@@ -61,24 +59,32 @@ static void put_ascii(struct buf *out, char c)
     case '\n': buf_cstr(out, "\\n"); return;
     case '\r': buf_cstr(out, "\\r"); return;
     case '\t': buf_cstr(out, "\\t"); return;
-    default: break;
+    default: buf_printf(out, "\\u%04x", (unsigned)(unsigned char)c);
     }
-    if ((unsigned char)c < 0x20 || c == 0x7f)
-        buf_printf(out, "\\u%04x", (unsigned)(unsigned char)c);
-    else
-        buf_char(out, c);
+}
+
+/* How many octets stand in a string as they are: nearly all of nearly every string, so they are copied at one go. */
+static size_t plain_octets(struct str s)
+{
+    size_t n = 0;
+
+    while (n < s.n && s.p[n] >= ' ' && s.p[n] <= '~' && s.p[n] != '"' && s.p[n] != '\\')
+        n++;
+    return n;
 }
 
 static void put_string(struct buf *out, struct str s)
 {
     buf_char(out, '"');
     while (s.n > 0) {
-        size_t n = utf8_step(s);
-        if (n == 0) {
+        size_t plain = plain_octets(s), n = plain ? plain : utf8_step(s);
+        if (plain) {
+            buf_put(out, s.p, plain);
+        } else if (n == 0) {
             buf_cstr(out, "\xef\xbf\xbd"); /* U+FFFD for one byte that is not UTF-8 */
             n = 1;
         } else if (n == 1) {
-            put_ascii(out, s.p[0]);
+            put_escape(out, s.p[0]);
         } else {
             buf_put(out, s.p, n);
         }
@@ -123,13 +129,15 @@ void json_cstr(struct json *j, const char *s)
 void json_u64(struct json *j, uint64_t v)
 {
     before_value(j);
-    buf_printf(j->out, "%" PRIu64, v);
+    buf_u64(j->out, v);
 }
 
 void json_i64(struct json *j, int64_t v)
 {
     before_value(j);
-    buf_printf(j->out, "%" PRId64, v);
+    if (v < 0)
+        buf_char(j->out, '-');
+    buf_u64(j->out, v < 0 ? -(uint64_t)v : (uint64_t)v);
 }
 
 void json_bool(struct json *j, bool v)

@@ -138,13 +138,19 @@ static struct enhanced enhanced_for(const struct reply *r)
     return (struct enhanced){.class = (uint8_t)class};
 }
 
+static void put_code(struct buf *out, unsigned code)
+{
+    char digits[3] = {(char)('0' + code / 100), (char)('0' + code / 10 % 10), (char)('0' + code % 10)};
+
+    buf_put(out, digits, sizeof digits);
+}
+
 static void put_line(struct buf *out, unsigned code, const char *enhanced, struct str text, bool last, struct str suffix)
 {
     size_t start = out->n, tail = suffix.n ? suffix.n + 3 : 0;
-    /* RFC 5321 4.2: the space stands there even when no text follows. */
-    char head[4] = {(char)('0' + code / 100), (char)('0' + code / 10 % 10), (char)('0' + code % 10), last ? ' ' : '-'};
 
-    buf_put(out, head, sizeof head);
+    put_code(out, code);
+    buf_char(out, last ? ' ' : '-'); /* RFC 5321 4.2: the space stands there even when no text follows */
     buf_cstr(out, enhanced);
     if (enhanced[0] && text.n)
         buf_char(out, ' ');
@@ -178,9 +184,11 @@ struct str reply_text(struct arena *arena, const struct reply *r)
     char enhanced[16];
     struct str rest = r->text, line;
 
-    buf_printf(&out, "%03u", r->code);
-    if (r->enhanced.class)
-        buf_printf(&out, " %s", enhanced_format(r->enhanced, enhanced));
+    put_code(&out, r->code);
+    if (r->enhanced.class) {
+        buf_char(&out, ' ');
+        buf_cstr(&out, enhanced_format(r->enhanced, enhanced));
+    }
     for (bool first = true; str_split(&rest, '\n', &line); first = false) {
         if (!first || line.n)
             buf_cstr(&out, first ? " " : "; ");

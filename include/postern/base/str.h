@@ -71,6 +71,7 @@ void buf_put(struct buf *b, const void *bytes, size_t n);
 void buf_str(struct buf *b, struct str s);
 void buf_cstr(struct buf *b, const char *s);
 void buf_char(struct buf *b, char c);
+void buf_u64(struct buf *b, uint64_t n); /* in decimal */
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *b, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 /* Room for at least n more bytes; returns where they go. The caller adds what it wrote to b->n. */

@@ -2,6 +2,7 @@
 #include "postern/base/str.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -215,6 +216,24 @@ Test(buf, printf_of_every_length_around_the_capacity)
         cr_assert_eq(b.p[b.n - 1], '>');
         cr_assert(n == 0 || b.p[b.n - 2] == '!');
         buf_free(&b);
+    }
+}
+
+Test(buf, numbers)
+{
+    char expected[32];
+    uint64_t edge = 1;
+    for (int digits = 0; digits <= 20; digits++, edge *= 10) {
+        for (int step = -1; step <= 1; step++) {
+            struct buf b = {0};
+            uint64_t n = digits == 20 ? UINT64_MAX + (uint64_t)step : edge + (uint64_t)step;
+            snprintf(expected, sizeof expected, "<%llu>", (unsigned long long)n);
+            buf_char(&b, '<');
+            buf_u64(&b, n);
+            buf_char(&b, '>');
+            cr_assert(str_eq(buf_view(&b), str_of(expected)), "%s", expected);
+            buf_free(&b);
+        }
     }
 }
 
