@@ -8,6 +8,7 @@
 #include "sweep.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,12 @@ static void run_transcript(struct runner *r, struct source *source)
         return;
     }
     diag_clear(&diags);
+    if (script->count == 0) { /* it could never fail */
+        fprintf(r->options.out, "%s: it says nothing and expects nothing\n", present.file);
+        r->failed++;
+        script_free(&script);
+        return;
+    }
     present.sweep = &totals;
     bool ok = sweep_run(&r->options, script, &totals);
     present.sweep = NULL;
@@ -93,7 +100,8 @@ static void run_file(struct runner *r, const char *path)
     const char *error = NULL;
     bool cases = ends_with(path, ".cases");
     if (!cases && !ends_with(path, ".transcript")) {
-        fprintf(r->options.out, "%s: neither a .transcript nor a .cases file\n", path);
+        fprintf(r->options.out, "%s: %s\n", path,
+                access(path, F_OK) == 0 ? "neither a .transcript nor a .cases file" : strerrordesc_np(errno));
         r->failed++;
         return;
     }

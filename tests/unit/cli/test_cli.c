@@ -33,6 +33,8 @@ static const struct { const char *arguments[6]; int status; const char *out, *er
     {{"check", "--config", "/nonexistent/x"}, 1, "", "error: cannot read /nonexistent/x: No such file or directory\n/nonexistent/x: 1 error\n"},
     {{"run", "--config", "/nonexistent/x"}, 1, "", "error: cannot read /nonexistent/x: No such file or directory\n"},
     {{"test"}, 2, "", "name the files or directories to run"},
+    {{"test", "/nonexistent/x"}, 1, "/nonexistent/x: No such file or directory\n0 passed, 1 failed\n", ""},
+    {{"test", "/dev/null"}, 1, "/dev/null: neither a .transcript nor a .cases file\n", ""},
     {{"explain"}, 2, "", "--client IP is needed"},
 };
 
