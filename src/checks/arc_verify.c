@@ -30,6 +30,7 @@ struct arc_verifier {
     struct proof proofs[ARC_SETS_MAX + 1]; /* the message's, then the seals' */
     size_t proof_count;
     struct body_hash body;
+    uint64_t octets;          /* of header hashed */
     bool any, header_ended, body_ended;
     enum arc_verdict verdict; /* once it cannot change: ARC_NONE, ARC_FAIL */
     struct str reason;
@@ -97,7 +98,8 @@ static bool prove_message(struct arc_verifier *v)
     const struct signature *s = &v->chain->message;
     int32_t *selected = field_list_select(&v->fields, s, v->chain->sets[v->chain->count - 1].field[ARC_MESSAGE], &v->arena);
 
-    if (octets_of(v, s, selected) > DKIM_OCTETS_MAX)
+    v->octets = octets_of(v, s, selected);
+    if (v->octets > DKIM_OCTETS_MAX)
         return false;
     signature_header_hash(&v->fields, s, selected, add_proof(v, s)->hash);
     return true;
@@ -117,6 +119,7 @@ static void prove_seals(struct arc_verifier *v)
         hash_field(own, true, set->seal.field, set->seal.b_from, set->seal.b_to, false);
         sha256_end(&own, add_proof(v, &set->seal)->hash);
         hash_field(so_far, true, set->seal.field, 0, 0, true);
+        v->octets += v->fields.fields[set->field[ARC_RESULTS]].n + v->fields.fields[set->field[ARC_MESSAGE]].n + 2 * set->seal.field.n;
     }
     EVP_MD_CTX_free(so_far);
 }
@@ -247,7 +250,7 @@ bool arc_verifier_finish(struct arc_verifier *v, dkim_ask ask, void *context, bo
         v->body_ended = true;
         conclude(v);
     }
-    *out = (struct arc_result){.verdict = v->verdict, .reason = arena_str(arena, v->reason)};
+    *out = (struct arc_result){.verdict = v->verdict, .reason = arena_str(arena, v->reason), .octets = v->octets};
     if (v->verdict == ARC_PASS)
         write_hops(v, arena, out);
     return true;

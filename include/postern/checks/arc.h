@@ -38,6 +38,7 @@ struct arc_result {
     struct str reason;          /* fail, temperror: printable words */
     const struct arc_hop *hops; /* pass: the first is instance 1 */
     size_t count;
+    uint64_t octets;            /* of header fields hashed; that of the message signature is at most DKIM_OCTETS_MAX */
     bool from_signed;           /* pass: the newest message signature covers From. When it names no fields at all, the chain is whole
                                  * and the author of the message anybody's word: not to be trusted for it */
 };
