@@ -143,14 +143,16 @@ static void parse_certificate(struct parser *p, struct backend_step *b)
     struct script *s = p->script;
     char name[24];
     struct credentials_wish wish = {.name = {name, (size_t)snprintf(name, sizeof name, "backend%u.test", b->index + 1)}};
-    struct str word;
+    struct str look = p->rest, word;
+    if (word_take(&look, &word) && !str_eq(word, STR("self-signed")) && !str_eq(word, STR("expired"))) {
+        wish.name = word;
+        p->rest = look;
+    }
     while (word_take(&p->rest, &word)) {
-        if (str_eq(word, STR("self-signed")))
-            wish.self_signed = true;
-        else if (str_eq(word, STR("expired")))
-            wish.expired = true;
-        else
-            wish.name = word;
+        wish.self_signed |= str_eq(word, STR("self-signed"));
+        wish.expired |= str_eq(word, STR("expired"));
+        if (!str_eq(word, STR("self-signed")) && !str_eq(word, STR("expired")))
+            parser_complain(p, word, "backend certificate [NAME] [self-signed] [expired]", "expected self-signed or expired");
     }
     b->change = BACKEND_CERTIFICATE;
     b->credentials = credentials_new(&s->authority, &wish, &s->arena);

@@ -336,16 +336,20 @@ static void parse_connect(struct parser *p, unsigned actor)
 static void parse_tls(struct parser *p, unsigned actor)
 {
     struct step *step = parser_step(p, STEP_TLS, actor);
-    struct str word;
+    struct str look = p->rest, word;
     step->text = STR("mx.test");
-    while (word_take(&p->rest, &word)) {
-        if (str_eq(word, STR("1.2")))
-            step->number = TLS_ASKED_12;
-        else
-            step->text = str_eq(word, STR("none")) ? STR("") : word;
+    if (word_take(&look, &word) && !str_eq(word, STR("1.2"))) {
+        step->text = str_eq(word, STR("none")) ? STR("") : word;
+        p->rest = look;
+    }
+    look = p->rest;
+    if (word_take(&look, &word) && str_eq(word, STR("1.2"))) {
+        step->number = TLS_ASKED_12;
+        p->rest = look;
     }
     p->talking = true;
     conversation_add(&p->clients[actor], step);
+    parser_end(p);
 }
 
 /* Directives that act on a client or on time. True: `word` was one. */

@@ -82,6 +82,53 @@ Test(perturbation, a_sweep_runs_them_all)
     free(said);
 }
 
+#define FRONT_TLS "set certificate \"mx.pem\"\nS: 220 *\nC: EHLO client.example\nS: 250-*\nC: STARTTLS\nS: 220 *\ntls\n"
+#define BACKEND_TLS "set backend 198.18.0.1:25 tls require\nbackend ehlo PIPELINING, STARTTLS\n"
+
+/* Records: 1 the client's hello, 2 the server's. */
+static const struct { const char *name, *text; struct perturbation how; } records[] = {
+    {"whole", FRONT_TLS "C: NOOP\nS: 250 *\nC: QUIT\nS: 221 *\nS closed\n", {.read_limit = 1}},
+    {"hello cut", FRONT_TLS "S closed\nexpect counter hangup-tls 1\n",
+     {.record_at = 1, .record_fault = RECORD_CLOSES, .record_where = RECORD_IN}},
+    {"reset behind the hello", FRONT_TLS "S closed\nexpect counter hangup-tls 1\n", {.record_at = 1, .record_fault = RECORD_RESETS}},
+    {"hello damaged", FRONT_TLS "S closed\nexpect counter hangup-tls 1\n", {.record_at = 1, .record_fault = RECORD_DAMAGED}},
+    {"hello never whole", FRONT_TLS "S nothing\nwait 61s\nexpect counter hangup-timeout 1\n",
+     {.record_at = 1, .record_fault = RECORD_STALLS, .record_where = RECORD_IN}},
+    {"answer cut", FRONT_TLS "S closed\nexpect counter hangup-tls 1\n", {.record_at = 2, .record_fault = RECORD_CLOSES}},
+    {"in clear nothing is cut", HELLO QUIT, {.record_at = 1, .record_fault = RECORD_CLOSES}},
+    {"probe cut", BACKEND_TLS "S: 421 4.3.2 *\nS closed\n", {.record_at = 1, .record_fault = RECORD_CLOSES}},
+    {"probe damaged", BACKEND_TLS "S: 421 4.3.2 *\nS closed\nexpect log has \"TLS handshake\"\n",
+     {.record_at = 2, .record_fault = RECORD_DAMAGED}},
+};
+
+Test(perturbation, records_of_tls)
+{
+    for (size_t i = 0; i < sizeof records / sizeof *records; i++) {
+        char *failure = failure_of(records[i].text, &records[i].how);
+        cr_expect_str_eq(failure, "", "%s: %s", records[i].name, failure);
+        free(failure);
+    }
+}
+
+/* Each record of both sides is a point to cut at: more with TLS to the backend too. */
+Test(perturbation, a_sweep_cuts_at_each_record)
+{
+    char *said;
+    size_t failed, clear, front, both;
+    clear = sweep("S: 220 *\nC: QUIT\nS: 221 *\n", "wire closes behind*", &failed, &said);
+    cr_expect_eq(clear, 1, "the plain run alone");
+    cr_expect_eq(failed, 0, "%s", said);
+    free(said);
+    front = sweep(FRONT_TLS QUIT, "wire closes behind*", &failed, &said);
+    cr_expect_gt(front, 8, "%zu runs", front);
+    cr_expect_eq(failed, 0, "%s", said);
+    free(said);
+    both = sweep(BACKEND_TLS FRONT_TLS QUIT, "wire closes behind*", &failed, &said);
+    cr_expect_gt(both, front + 8, "%zu runs, %zu without TLS behind", both, front);
+    cr_expect_eq(failed, 0, "%s", said);
+    free(said);
+}
+
 /* A plain run that is wrong is said once, and nothing is built on it. */
 Test(perturbation, no_sweep_over_what_is_wrong)
 {

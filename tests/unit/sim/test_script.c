@@ -52,6 +52,32 @@ Test(script, segments)
     script_free(&s);
 }
 
+Test(script, certificates)
+{
+    struct diags diags = {0};
+    struct script *s = script_from("backend 2 certificate mail.test expired\n"
+                                   "set backend 198.18.0.1:25 tls require fingerprint {fingerprint}\n"
+                                   "set backend 198.18.0.2:25 tls require fingerprint {fingerprint 2}\n"
+                                   "set backend 198.18.0.3:25 tls require verify a.test ca \"{ca}\"\n"
+                                   "tls 1.2\ntls none\ntls a.test 1.2\ntls\n",
+                                   &diags);
+    cr_assert(s, "%s", diags.count ? diags.list[0].text : "");
+    const struct backend_setting *set = s->settings.backends;
+    cr_expect(str_eq(set[0].tls_fingerprint, s->backend_credentials[0]->fingerprint));
+    cr_expect(str_eq(set[1].tls_fingerprint, s->backend_credentials[1]->fingerprint));
+    cr_expect_not(str_eq(set[0].tls_fingerprint, set[1].tls_fingerprint));
+    cr_expect(str_starts(set[2].tls_ca, STR("/proc/self/fd/")), "%.*s", STR_ARG(set[2].tls_ca));
+    cr_assert_eq(s->count, 5);
+    static const struct { const char *name; unsigned asked; } asked[] = {
+        {"mx.test", TLS_ASKED_12}, {"", TLS_ASKED_USUAL}, {"a.test", TLS_ASKED_12}, {"mx.test", TLS_ASKED_USUAL}};
+    for (size_t i = 0; i < 4; i++) {
+        cr_expect_eq(s->steps[i + 1].kind, STEP_TLS);
+        cr_expect(str_eq(s->steps[i + 1].text, str_of(asked[i].name)), "%zu: %.*s", i, STR_ARG(s->steps[i + 1].text));
+        cr_expect_eq(s->steps[i + 1].number, asked[i].asked, "%zu", i);
+    }
+    script_free(&s);
+}
+
 Test(script, content_and_again)
 {
     struct diags diags = {0};
@@ -100,6 +126,10 @@ Test(script, complaints)
         {"backend on RCPT\n", 1, "expected what it does"},
         {"backend on RCPT whatever\n", 1, "expected a reply or what it does"},
         {"backend jumps\n", 1, "unknown 'jumps'"},
+        {"backend certificate a..b\n", 1, "not a host name"},
+        {"backend certificate a.test old\n", 1, "expected self-signed or expired"},
+        {"tls a.test b.test\n", 1, "expected the end of the line"},
+        {"set backend 198.18.0.1:25 tls require fingerprint {fingerprint 0}\n", 1, NULL},
         {"store broken\n", 1, "expected failing, slow or working"},
         {"expect wonders\n", 1, "cannot expect 'wonders'"},
         {"expect reject because x\n", 1, "expected by"},
