@@ -3,8 +3,8 @@
 
     tests/differential/dkim.py DRIVER [--messages N] [--seed N] [--show]
 
-DRIVER is the program built from dkim_driver.c. Messages are signed (rsa-sha256 and ed25519-sha256, all canonicalisations, l=, several signatures)
-and sealed by dkimpy, then changed here and there, or left alone; each signature and each chain is judged by both. A disagreement is one of those that
+DRIVER is the program built from dkim_driver.c. Messages are signed (rsa-sha256 and ed25519-sha256, all canonicalisations, l=, several signatures,
+key records of many shapes) and sealed by dkimpy, then changed here and there, or left alone; each signature and each chain is judged by both. A disagreement is one of those that
 are known and named below, with the section that says who is right, or it is a failure and is shown.
 Ends with "N messages, N verdicts agree, N known, N failed"; the exit code is 77 when dkimpy is not there.
 """
@@ -29,6 +29,21 @@ NOW = int(time.time())
 WORDS = ['alpha', 'beta', 'gamma  delta', 'x', 'a=b; c=d', '(comment)', '<a@b.example>', '=?utf-8?q?=C3=A4?=', 'tab\there', 'trailing ', '  leading',
          'b=abc', 'DKIM-Signature: v=1', '\u00e4\u00f6', '.', '..', '--', '0' * 80]
 FIELDS = ['Subject', 'To', 'Date', 'Message-ID', 'X-One', 'X-Two', 'Received', 'CC', 'MIME-Version', 'x-one', 'Reply-To', 'Resent-From']
+# Selectors: the algorithm, and the key record that {p} (or {pkcs1}, the bare RSAPublicKey of RFC 6376 3.6.1) is put into
+SELECTORS = {
+    'rsa': ('rsa', 'v=DKIM1; k=rsa; p={p}'),
+    'ed25519': ('ed25519', 'v=DKIM1; k=ed25519; p={p}'),
+    'plain': ('rsa', 'p={p}'),
+    'old': ('rsa', 'k=rsa; p={p};'),
+    'pkcs1': ('rsa', 'v=DKIM1; p={pkcs1}'),
+    'noted': ('rsa', "v=DKIM1; h=sha1:sha256; s=*:email; n=it's a (note) of \\ ours; x-y_1=z; k=rsa; p={p}"),
+    'spaced': ('ed25519', 'v = DKIM1 ; k = ed25519 ;  p = {p} '),
+    'revoked': ('rsa', 'v=DKIM1; p='),
+    'version': ('rsa', 'v=DKIM2; p={p}'),
+    'junk': ('rsa', 'v=DKIM1; p=AAAA'),
+    'type': ('rsa', 'v=DKIM1; k=ed25519; p={p}'),
+    'never': ('rsa', None),
+}
 HOPS = ['a.example', 'b.example', 'c.example', 'd.example']
 
 
@@ -59,7 +74,9 @@ def body_of(rng):
 
 
 def sign(rng, message, keys):
-    domain, kind = rng.choice(['example.com', 'sub.example.com', 'other.example']), rng.choice(['rsa', 'ed25519'])
+    domain = rng.choice(['example.com', 'sub.example.com', 'other.example'])
+    selector = rng.choice(['rsa', 'ed25519', *SELECTORS])
+    kind = SELECTORS[selector][0]
     signer = dkim.DKIM(message, signature_algorithm=f'{kind}-sha256'.encode())
     signer.should_not_sign = set()
     present = [name.lower() for name, _ in signer.headers if name.lower() not in (b'dkim-signature',) and not name.lower().startswith(b'arc-')]
@@ -70,7 +87,7 @@ def sign(rng, message, keys):
         rng.shuffle(include)
     canon = (rng.choice([b'simple', b'relaxed']), rng.choice([b'simple', b'relaxed']))
     identity = rng.choice([None, None, None, f'a@{domain}', f'@x.{domain}'])
-    field = signer.sign(kind.encode(), domain.encode(), keys[kind], canonicalize=canon, include_headers=include, length=rng.random() < 0.2,
+    field = signer.sign(selector.encode(), domain.encode(), keys[kind], canonicalize=canon, include_headers=include, length=rng.random() < 0.2,
                         identity=identity and identity.encode())
     return field + message
 
@@ -167,8 +184,14 @@ def main():
     der = subprocess.run(['openssl', 'rsa', '-pubout', '-outform', 'DER'], input=pem, capture_output=True, check=True).stdout
     secret = nacl.signing.SigningKey(bytes(rng.randrange(256) for _ in range(32)))
     keys = {'rsa': pem, 'ed25519': base64.b64encode(secret.encode())}
-    public = {'rsa': b'v=DKIM1; k=rsa; p=' + base64.b64encode(der), 'ed25519': b'v=DKIM1; k=ed25519; p=' + base64.b64encode(secret.verify_key.encode())}
-    records = {f'{kind}._domainkey.{domain}': public[kind] for kind in public for domain in ['example.com', 'sub.example.com'] + HOPS[:3]}
+    bare = subprocess.run(['openssl', 'rsa', '-RSAPublicKey_out', '-outform', 'DER'], input=pem, capture_output=True, check=True).stdout
+    public = {'rsa': base64.b64encode(der).decode(), 'ed25519': base64.b64encode(secret.verify_key.encode()).decode()}
+    records = {}
+    for selector, (kind, record) in SELECTORS.items():
+        for domain in ['example.com', 'sub.example.com'] + (HOPS[:3] if selector == 'rsa' else []):
+            if record:
+                text = record.format(p=public[kind], pkcs1=base64.b64encode(bare).decode())
+                records[f'{selector}._domainkey.{domain}'] = text.encode()
     records['rsa._domainkey.other.example'] = b'v=DKIM1; p='
     sent, messages = [b'now %d\n' % NOW] + [b'key %b %b\n' % (name.encode(), record) for name, record in records.items()], []
     for _ in range(args.messages):
