@@ -171,14 +171,26 @@ static void log_ready(const struct running *r)
     log_flush();
 }
 
-/* One descriptor a client, one a backend connection, one a message on disk: as many as we may have. */
-static void raise_descriptor_limit(void)
+/*
+ * One descriptor a client, one a backend connection, one a message on disk: as many as we may have. Clients may take half of them, less what
+ * DNS, store and files need: a client that we can take mail from but not give it to anybody is better told 421.
+ */
+static void arrange_descriptors(struct settings *s)
 {
+    enum { OTHERS = 64 };
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    if (limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
+    uint64_t others = limit.rlim_cur / 2 < OTHERS ? limit.rlim_cur / 2 : OTHERS, clients = (limit.rlim_cur - others) / 2;
+    if (clients >= s->max_sessions)
+        return;
+    log_note(LOG_WARN_, "few-descriptors", "the limit of open files (%llu) is enough for %llu sessions at once, not %llu (max-sessions)",
+             (unsigned long long)limit.rlim_cur, (unsigned long long)clients, (unsigned long long)s->max_sessions);
+    s->max_sessions = clients ? clients : 1;
 }
 
 /* ---- signals ---- */
@@ -291,9 +303,9 @@ static bool set_up(struct running *r, const struct cli_args *a)
 {
     char *error = NULL;
     struct addr_port servers[LOAD_SERVERS_MAX];
-    raise_descriptor_limit();
     r->loop = loop_new();
     set_up_log(r);
+    arrange_descriptors(&r->settings);
     if (r->settings.journal.n > 0) {
         r->journal = journal_open(r->loop, r->settings.journal.p, &error);
         if (!r->journal) {

@@ -22,6 +22,7 @@ class Postern:
         self.journal_path = os.path.join(self.folder, "journal")
         self.log_path = os.path.join(self.folder, "log")
         self.process = None
+        self.wrapper = []  # a program that starts it, with its arguments
         self.set_policy(policy)
         self.settings = {"hostname": "mx.example.org", "domains": "example.org, example.net", "listen": f"127.0.0.1:{self.port}",
                          "resolver": "127.0.0.1:1", "policy": '"test.policy"', "journal": '"journal"', "help": "postmaster@example.org",
@@ -52,7 +53,7 @@ class Postern:
         seen = self.logged("ready")
         if not self.process:
             self.world.clean_up.append(self)
-        self.process = self.world.start("postern", [self.world.binary, "run", "--config", self.config], log=self.log_path,
+        self.process = self.world.start("postern", [*self.wrapper, self.world.binary, "run", "--config", self.config], log=self.log_path,
                                         env=self.world.sanitizers())
         wait_until(lambda: self.logged("ready") > seen or not self.process.running(), "Postern to be ready")
         expect(self.process.running(), f"Postern ended at its start:\n{self.log()}")

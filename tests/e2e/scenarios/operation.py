@@ -71,6 +71,28 @@ def no_backend_ever(world):
 
 
 @scenario
+def few_descriptors(world):
+    """With few descriptors fewer clients are let in, so that each of them can be given a backend; the others hear 421."""
+    sink = world.keep(Sink())
+    postern = Postern(world, backend=f"127.0.0.1:{sink.port}")
+    postern.wrapper = ["prlimit", "--nofile=60:60"]
+    postern.serve()
+    expect("few-descriptors" in postern.log() and "for 15 sessions" in postern.log(), postern.log())
+    clients = [Client(postern.port) for _ in range(40)]
+    welcome = [c for c in clients if c.greeting.startswith("220 ")]
+    expect_equal(len(welcome), 15, "clients that are greeted")
+    expect(all(c.greeting.startswith("421 4.3.2 ") for c in clients if c not in welcome), "the others are told to come back")
+    for c in welcome:
+        expect(c.envelope()[0].startswith("250 "), "each client has a backend")
+    for c in clients:
+        c.close()
+    wait_until(postern.greets, "room for others")
+    with Client(postern.port) as c:
+        expect(c.deliver(plain_message("afterwards")).startswith("250 "), "mail passes")
+    postern.stop()
+
+
+@scenario
 def backend_that_died(world):
     """It was there once: clients are greeted, and told 451 4.4.1 at RCPT while it is away."""
     sink = world.keep(Sink())
