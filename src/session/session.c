@@ -20,6 +20,8 @@ static const int hangup_counters[HANGUP_COUNT] = {
 #undef HANGUP
 };
 
+_Static_assert(sizeof(struct session) <= 480, "a session that waits is small: what only a transaction needs lies there");
+
 static void session_run(struct task *t);
 static void session_timer(struct timer *t);
 
