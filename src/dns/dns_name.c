@@ -46,19 +46,16 @@ bool dns_name_normal(struct str name, char out[254])
     }
     size_t label = 0;
     for (size_t i = 0; i < name.n; i++) {
-        unsigned char c = (unsigned char)name.p[i];
-        /* A backslash would be an escape to some and a byte to others. */
-        if (c < ' ' || c >= 0x7f || c == '\\') {
-            return false;
+        char c = name.p[i];
+        if (c == '.') {
+            if (label == 0) {
+                return false;
+            }
+            label = 0;
+        } else if (c < ' ' || c > '~' || c == '\\' || ++label > DNS_LABEL) {
+            return false; /* a backslash would be an escape to some and a byte to others */
         }
-        if (c == '.' && label == 0) {
-            return false;
-        }
-        label = c == '.' ? 0 : label + 1;
-        if (label > DNS_LABEL) {
-            return false;
-        }
-        out[i] = ascii_lower((char)c);
+        out[i] = ascii_lower(c);
     }
     out[name.n] = 0;
     return label > 0;
