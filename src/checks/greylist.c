@@ -23,13 +23,27 @@ static bool is_always_heard(struct str local)
     return str_eq_nocase(local, STR("postmaster")) || str_eq_nocase(local, STR("abuse"));
 }
 
+/* Asks the store, or asks again: what may have been allowed or denied is told it the first time. */
+static const struct store_result *ask(struct scope *s, struct store_operation *op)
+{
+    struct greylist_rulings rulings = {.count = 0};
+    struct arena scratch = {0};
+
+    if (!scope_store_asked(s, op))
+        greylist_rulings_of(s, &scratch, &rulings);
+    op->rulings = rulings.keys;
+    op->ruling_count = rulings.count;
+    const struct store_result *r = scope_store(s, op);
+    arena_clear(&scratch);
+    return r;
+}
+
 enum check_result check_greylist(struct scope *s, const struct check_run *run)
 {
     const struct settings *set = s->world->settings;
     uint64_t now = loop_wall(s->world->loop);
     struct store_operation op = {.kind = STORE_GREYLIST, .mode = s->touch ? STORE_TOUCH : STORE_PEEK, .now_ms = now,
                                  .ttl_ms = set->greylist_window, .passes_known = set->greylist_passes};
-    struct greylist_keys keys;
 
     (void)run;
     if (is_always_heard(s->subject->recipient.local_plain)) {
@@ -38,16 +52,15 @@ enum check_result check_greylist(struct scope *s, const struct check_run *run)
         facts_set_absent(&s->facts, FACT_GREYLIST_KEY);
         return CHECK_DONE;
     }
-    if (!greylist_keys_of(s, &s->arena, &keys))
+    const struct greylist_keys *keys = greylist_keys_of(s);
+    if (!keys)
         return CHECK_NOT_YET;
-    op.key = keys.row;
-    op.client = keys.client;
-    op.rulings = keys.rulings;
-    op.ruling_count = keys.ruling_count;
-    const struct store_result *r = scope_store(s, &op);
+    op.key = keys->row;
+    op.client = keys->client;
+    const struct store_result *r = ask(s, &op);
     if (!r)
         return CHECK_NOT_YET;
-    facts_set_text(&s->facts, FACT_GREYLIST_KEY, keys.row);
+    facts_set_text(&s->facts, FACT_GREYLIST_KEY, keys->row);
     if (r->error) {
         fail(s, str_of(r->error));
         return CHECK_DONE;

@@ -77,18 +77,43 @@ static bool holds_decimal(struct str name, const uint8_t b[4])
     return third && fourth;
 }
 
-/* The address in one piece, forward or backward; `solid` is the name without dots and hyphens. */
+/* The longest piece of hexadecimal digits. */
+static size_t longest_hex(struct str s)
+{
+    size_t longest = 0;
+
+    for (size_t i = 0, run = 0; i < s.n; i++) {
+        run = is_hex(s.p[i]) ? run + 1 : 0;
+        longest = run > longest ? run : longest;
+    }
+    return longest;
+}
+
+static char *put_hex(char *p, const uint8_t *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        *p++ = "0123456789abcdef"[b[i] >> 4];
+        *p++ = "0123456789abcdef"[b[i] & 15];
+    }
+    *p = '\0';
+    return p;
+}
+
+/* The address in one piece, forward or backward; `solid` is the name without dots and hyphens. Each such piece has eight digits at least. */
 static bool holds_ipv4(struct str name, struct str solid, const uint8_t b[4])
 {
+    enum { SHORTEST = 8 };
     char text[32];
 
     if (holds_decimal(name, b))
         return true;
+    if (longest_hex(solid) < SHORTEST)
+        return false;
     for (int back = 0; back < 2; back++) {
-        unsigned o[4];
+        uint8_t o[4];
         for (int i = 0; i < 4; i++)
             o[i] = b[back ? 3 - i : i];
-        snprintf(text, sizeof text, "%02x%02x%02x%02x", o[0], o[1], o[2], o[3]);
+        put_hex(text, o, 4);
         if (holds(solid, text))
             return true;
         snprintf(text, sizeof text, "%03u%03u%03u%03u", o[0], o[1], o[2], o[3]);
@@ -102,14 +127,16 @@ static bool holds_ipv4(struct str name, struct str solid, const uint8_t b[4])
 /* Either half in full, or the address as it is written, with hyphens for colons. */
 static bool holds_ipv6(struct str name, struct str solid, const struct addr *a)
 {
+    enum { HALF = 16 };
     char text[ADDR_TEXT + 8];
 
-    for (int half = 0; half < 2; half++) {
-        for (int i = 0; i < 8; i++)
-            snprintf(text + 2 * i, 3, "%02x", a->b[8 * half + i]);
+    for (int half = 0; half < 2 && longest_hex(solid) >= HALF; half++) {
+        put_hex(text, a->b + 8 * half, 8);
         if (holds(solid, text))
             return true;
     }
+    if (!memchr(name.p, '-', name.n))
+        return false;
     addr_format(a, text);
     for (char *c = text; *c; c++)
         if (*c == ':')
@@ -276,7 +303,10 @@ struct str greylist_key(struct arena *arena, struct str who, struct str sender, 
 {
     struct buf key = {0};
 
-    buf_printf(&key, "%.*s %.*s ", STR_ARG(who), STR_ARG(sender));
+    buf_str(&key, who);
+    buf_char(&key, ' ');
+    buf_str(&key, sender);
+    buf_char(&key, ' ');
     buf_str(&key, recipient);
     return key_bounded(arena, &key);
 }
@@ -293,27 +323,32 @@ static struct str text_of(struct scope *s, int fact, bool *missing)
     return v->state == FACT_KNOWN ? v->v.text : STR_NONE;
 }
 
-bool greylist_keys_of(struct scope *recipient, struct arena *arena, struct greylist_keys *out)
+const struct greylist_keys *greylist_keys_of(struct scope *recipient)
 {
     const struct path *sender = &scope_of(recipient, STAGE_MAIL)->subject->sender;
     const struct scope *helo = scope_of(recipient, STAGE_HELO);
+    struct arena *arena = &recipient->arena;
     bool missing = false;
+
+    if (recipient->greylist)
+        return recipient->greylist;
     struct str spf = text_of(recipient, FACT_SPF, &missing), name = STR_NONE;
     struct str domain = str_eq(spf, STR("pass")) ? text_of(recipient, FACT_SPF_DOMAIN, &missing) : STR_NONE;
-
     if (!missing && !domain.n)
         name = text_of(recipient, FACT_CLIENT_NAME, &missing);
     if (missing)
-        return false;
+        return NULL;
     struct str who = greylist_who(arena, scope_client(recipient), domain, name);
     struct str from = greylist_sender(arena, sender, helo ? helo->subject->helo : STR_NONE);
-    *out = (struct greylist_keys){.row = greylist_key(arena, who, from, recipient->subject->recipient.whole)};
-    greylist_rule_by_address(arena, scope_client(recipient), out);
-    greylist_rule_by_domain(arena, domain, out);
+    struct greylist_keys *keys = arena_zalloc(arena, sizeof *keys);
+    *keys = (struct greylist_keys){.row = greylist_key(arena, who, from, recipient->subject->recipient.whole), .domain = domain};
     if (!sender->null) {
         struct buf client = {0};
-        buf_printf(&client, "%.*s %.*s", STR_ARG(who), STR_ARG(sender->domain));
-        out->client = key_bounded(arena, &client);
+        buf_str(&client, who);
+        buf_char(&client, ' ');
+        buf_str(&client, sender->domain);
+        keys->client = key_bounded(arena, &client);
     }
-    return true;
+    recipient->greylist = keys;
+    return keys;
 }

@@ -32,32 +32,41 @@ struct str greylist_ruling_key(struct arena *arena, struct str whom)
     return domain_valid(whom) ? arena_printf(arena, "domain %.*s", STR_ARG(arena_lower(arena, whom))) : STR_NONE;
 }
 
-void greylist_rule_by_address(struct arena *arena, const struct addr *client, struct greylist_keys *out)
+void greylist_rule_by_address(struct arena *arena, const struct addr *client, struct greylist_rulings *out)
 {
     for (unsigned bits = client->family == 4 ? 32 : 128; bits >= 8; bits--) {
         struct prefix network = addr_network(client, bits < 32 ? bits : 32, bits);
         if (is_looked_up(&network))
-            out->rulings[out->ruling_count++] = network_key(arena, &network);
+            out->keys[out->count++] = network_key(arena, &network);
     }
 }
 
-static bool is_there(const struct greylist_keys *keys, struct str key)
+static bool is_there(const struct greylist_rulings *rulings, struct str key)
 {
-    for (size_t i = 0; i < keys->ruling_count; i++)
-        if (str_eq(keys->rulings[i], key))
+    for (size_t i = 0; i < rulings->count; i++)
+        if (str_eq(rulings->keys[i], key))
             return true;
     return false;
 }
 
-void greylist_rule_by_domain(struct arena *arena, struct str domain, struct greylist_keys *out)
+void greylist_rule_by_domain(struct arena *arena, struct str domain, struct greylist_rulings *out)
 {
     enum { LABELS = 8 };
 
-    for (int i = 0; domain.n && i < LABELS && out->ruling_count < GREYLIST_RULINGS_MAX; i++) {
+    for (int i = 0; domain.n && i < LABELS && out->count < GREYLIST_RULINGS_MAX; i++) {
         struct str key = arena_printf(arena, "domain %.*s", STR_ARG(arena_lower(arena, domain)));
         size_t dot = str_find(domain, '.', 0);
         if (!is_there(out, key))
-            out->rulings[out->ruling_count++] = key;
+            out->keys[out->count++] = key;
         domain = str_sub(domain, dot + 1, domain.n);
     }
+}
+
+void greylist_rulings_of(struct scope *recipient, struct arena *arena, struct greylist_rulings *out)
+{
+    const struct greylist_keys *keys = greylist_keys_of(recipient);
+
+    greylist_rule_by_address(arena, scope_client(recipient), out);
+    if (keys)
+        greylist_rule_by_domain(arena, keys->domain, out);
 }

@@ -68,15 +68,28 @@ static void answered(void *context, const struct store_result *result)
         loop_wake(a->view->store->loop, a->view->owner);
 }
 
+static struct asked *find(const struct store_view *v, const struct store_operation *op)
+{
+    struct asked *a = v->asked;
+
+    while (a && !(a->kind == op->kind && a->mode == op->mode && str_eq((struct str){a->key, a->key_n}, op->key)))
+        a = a->next;
+    return a;
+}
+
+bool store_view_asked(const struct store_view *v, const struct store_operation *op)
+{
+    return find(v, op) != NULL;
+}
+
 const struct store_result *store_view_get(struct store_view *v, const struct store_operation *op)
 {
     static const char stalled[] = "it has not answered others for too long";
-    struct asked *a;
+    struct asked *a = find(v, op);
 
     assert(op->kind < STORE_SHOW);
-    for (a = v->asked; a; a = a->next)
-        if (a->kind == op->kind && a->mode == op->mode && str_eq((struct str){a->key, a->key_n}, op->key))
-            return a->request ? NULL : &a->result;
+    if (a)
+        return a->request ? NULL : &a->result;
     a = xcalloc(1, sizeof *a);
     *a = (struct asked){.view = v, .kind = op->kind, .mode = op->mode, .key = xstrndup(op->key.p, op->key.n), .key_n = op->key.n,
                         .next = v->asked};

@@ -55,19 +55,19 @@ static struct str senders(const struct path *from, struct str helo, struct arena
 
 static void rulings(struct str whom, const struct addr *client, struct arena *arena)
 {
-    struct greylist_keys keys = {0};
+    struct greylist_rulings all = {.count = 0};
     struct str key = greylist_ruling_key(arena, whom);
     must(!key.n || str_starts(key, STR("net ")) || str_starts(key, STR("domain ")));
     must(key.n <= STORE_KEY_MAX);
-    greylist_rule_by_address(arena, client, &keys);
-    must(keys.ruling_count > 0);
+    greylist_rule_by_address(arena, client, &all);
+    must(all.count > 0);
     for (int i = 0; i < 8; i++) /* whatever comes, there is an end */
-        greylist_rule_by_domain(arena, arena_printf(arena, "x%d.%.*s", i, (int)whom.n, whom.p), &keys);
-    must(keys.ruling_count <= GREYLIST_RULINGS_MAX);
+        greylist_rule_by_domain(arena, arena_printf(arena, "x%d.%.*s", i, (int)whom.n, whom.p), &all);
+    must(all.count <= GREYLIST_RULINGS_MAX);
     if (str_starts(key, STR("domain ")) && whom.n < 200) { /* what is allowed is what is looked up */
-        struct greylist_keys exact = {0};
+        struct greylist_rulings exact = {.count = 0};
         greylist_rule_by_domain(arena, whom, &exact);
-        must(exact.ruling_count > 0 && str_eq(exact.rulings[0], key));
+        must(exact.count > 0 && str_eq(exact.keys[0], key));
     }
 }
 

@@ -80,6 +80,7 @@ struct scope {
     struct check_run *runs;     /* in the arena; only checks that were started */
     struct content_state *content; /* stage data: content.h; in the arena */
     struct note *notes;         /* in the arena */
+    const struct greylist_keys *greylist; /* stage rcpt: in the arena, made when first wanted */
     struct fact_bits needed;    /* facts that somebody asked for so far */
     uint16_t run_count, run_cap;
     uint8_t stage;              /* enum stage */
@@ -99,6 +100,7 @@ void scope_own(struct scope *s, struct task *owner); /* the same for s alone: it
 struct scope *scope_of(struct scope *s, enum stage stage);
 const struct dns_answer *scope_dns(struct scope *s, struct str name, unsigned type); /* through the view; NULL: not yet */
 const struct store_result *scope_store(struct scope *s, const struct store_operation *op);
+bool scope_store_asked(const struct scope *s, const struct store_operation *op); /* then only its kind, mode and key count */
 void scope_store_late(struct scope *s); /* the deadline came before the store's answer: it is told of it */
 
 /* Why a fact says temperror, permerror or fail, in words for whoever reads the message later: printable ASCII, copied. Empty is nothing. */
@@ -145,15 +147,13 @@ enum rate_who { RATE_SOMEBODY, RATE_NOBODY, RATE_WHO_NOT_YET, RATE_WHO_ERROR };
 enum rate_who rate_key(struct scope *s, const struct declaration *rate, struct arena *arena, struct str *key);
 
 /* --- greylist_key.c: keys of the greylist; all in lower case, hashed where longer than STORE_KEY_MAX --- */
-enum { GREYLIST_RULINGS_MAX = STORE_RULINGS_MAX };
 struct greylist_keys {
     struct str row;    /* "WHO SENDER RECIPIENT" */
     struct str client; /* "WHO DOMAIN", whose passes count for all of that domain; STR_NONE for the null sender: it never earns a long pass */
-    struct str rulings[GREYLIST_RULINGS_MAX]; /* under which it may be allowed or denied: greylist_rulings.c */
-    size_t ruling_count;
+    struct str domain; /* for which SPF passes, or empty */
 };
-/* From the facts of a recipient's scope and of those around it. False: spf, spf.domain or client.name are not known yet, and asked for. */
-bool greylist_keys_of(struct scope *recipient, struct arena *arena, struct greylist_keys *out);
+/* From the facts of a recipient's scope and of those around it; made once. NULL: spf, spf.domain or client.name are not known yet, and asked for. */
+const struct greylist_keys *greylist_keys_of(struct scope *recipient);
 /* Who is asking. spf_domain: for which SPF passes, else empty; name: the confirmed host name, or empty. */
 struct str greylist_who(struct arena *arena, const struct addr *client, struct str spf_domain, struct str name);
 bool greylist_pool_name(struct arena *arena, struct str name, const struct addr *client); /* does it hold octets of the address? */
@@ -165,8 +165,15 @@ struct str greylist_key(struct arena *arena, struct str who, struct str sender, 
 /* --- greylist_rulings.c: whom the administrator allowed or denied --- */
 /* "203.0.113.0/24", an address or "example.com" as a key of rulings; STR_NONE: it is none of these, or a network that is never looked up. */
 struct str greylist_ruling_key(struct arena *arena, struct str whom);
-void greylist_rule_by_address(struct arena *arena, const struct addr *client, struct greylist_keys *out); /* adds its networks, narrowest first */
+enum { GREYLIST_RULINGS_MAX = STORE_RULINGS_MAX };
+struct greylist_rulings { /* keys under which somebody may have been allowed or denied: the first that is there holds */
+    struct str keys[GREYLIST_RULINGS_MAX];
+    size_t count;
+};
+void greylist_rule_by_address(struct arena *arena, const struct addr *client, struct greylist_rulings *out); /* adds its networks, narrowest first */
 /* Adds the domain and those above it, as long as there is room. It must have been authenticated: SPF or DKIM passes for it. */
-void greylist_rule_by_domain(struct arena *arena, struct str domain, struct greylist_keys *out);
+void greylist_rule_by_domain(struct arena *arena, struct str domain, struct greylist_rulings *out);
+/* Adds what is known of a recipient's client before the content comes: its networks, the domain for which SPF passes. */
+void greylist_rulings_of(struct scope *recipient, struct arena *arena, struct greylist_rulings *out);
 
 #endif

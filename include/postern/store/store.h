@@ -155,6 +155,7 @@ void store_view_free(struct store_view **v);
 /* The result (lives as long as the view), or NULL: not yet, started, the owner will be woken. The same operation is started
  * once: its identity is (kind, mode, key). Not for administration. While the store is stalled it is not started: an error at once. */
 const struct store_result *store_view_get(struct store_view *v, const struct store_operation *op);
+bool store_view_asked(const struct store_view *v, const struct store_operation *op); /* it was, and may have been answered */
 /* Whoever waits has waited long enough: what has no answer yet is a failure of the store, counted and logged. */
 void store_view_late(struct store_view *v);
 size_t store_view_waiting(const struct store_view *v);

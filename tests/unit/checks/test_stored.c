@@ -26,9 +26,9 @@ static void greylisted(struct world *w, const char *client, const char *sender, 
 static void pass(struct world *w, const char *client, const char *sender, const char *rcpt)
 {
     struct scope *s = recipient(w, client, sender, rcpt, true);
-    struct greylist_keys keys;
-    cr_assert(greylist_keys_of(s, &s->arena, &keys));
-    struct store_operation op = {.kind = STORE_PASSED, .mode = STORE_TOUCH, .key = keys.row, .client = keys.client,
+    const struct greylist_keys *keys = greylist_keys_of(s);
+    cr_assert_not_null(keys);
+    struct store_operation op = {.kind = STORE_PASSED, .mode = STORE_TOUCH, .key = keys->row, .client = keys->client,
                                  .now_ms = loop_wall(w->loop), .ttl_ms = w->settings.greylist_life};
     store_record(w->evidence.store, &op);
     scope_unref(&s);
