@@ -10,7 +10,8 @@
 #include "postern/checks/dkim.h"
 #include "postern/mail/authres.h"
 
-static const enum check_id told[] = {CHECK_FCRDNS, CHECK_SPF_HELO, CHECK_SPF, CHECK_FROM, CHECK_DKIM, CHECK_ARC, CHECK_DMARC};
+static const enum check_id told[] = {CHECK_SPF_HELO, CHECK_SPF, CHECK_FCRDNS, CHECK_FROM, CHECK_DKIM, CHECK_ARC, CHECK_DMARC};
+enum { TOLD_OF_SPF = 2, TOLD = sizeof told / sizeof *told }; /* the first are all that Received-SPF needs */
 
 static const struct settings *settings_of(const struct session *s)
 {
@@ -23,22 +24,29 @@ struct str authentication_id(const struct session *s)
     return set->authserv_id.n ? set->authserv_id : set->hostname;
 }
 
+/* How many of the checks in `told` the configuration wants for this session. */
+static size_t wanted(const struct session *s)
+{
+    if (s->exempt)
+        return 0;
+    return settings_of(s)->authentication_results ? TOLD : settings_of(s)->received_spf ? TOLD_OF_SPF : 0;
+}
+
 void authentication_open(struct session *s, struct scope *scope)
 {
-    if (!settings_of(s)->authentication_results || s->exempt)
-        return;
-    for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+    for (size_t i = 0; i < wanted(s); i++)
         if (checks[told[i]].stage == scope->stage)
             check_start(scope, told[i], 0);
 }
 
 bool authentication_known(struct session *s)
 {
-    if (!settings_of(s)->authentication_results || s->exempt || decide_gather(s->t->scopes[STAGE_DATA]))
+    size_t count = wanted(s);
+    if (!count || decide_gather(s->t->scopes[STAGE_DATA]))
         return true;
     for (struct scope *scope = s->t->scopes[STAGE_DATA]; scope; scope = scope->parent)
         for (size_t i = 0; i < scope->run_count; i++)
-            for (size_t k = 0; k < sizeof told / sizeof *told && !scope->runs[i].done; k++)
+            for (size_t k = 0; k < count && !scope->runs[i].done; k++)
                 if (scope->runs[i].check == told[k])
                     return false;
     return true; /* what is still out is nothing that is told */
@@ -152,20 +160,26 @@ static void put_received_spf(const struct session *s, struct field *f, struct st
     received_spf_write(out, is_international(t), &r);
 }
 
+static void put_results(const struct session *s, struct field *f, struct str helo, struct buf *out)
+{
+    add_iprev(f, &s->peer.addr);
+    add_spf(f, s->t, helo);
+    add_dkim(f, s->t->scopes[STAGE_DATA]);
+    add_dmarc(f);
+    add_fact(f, "arc", FACT_ARC, 0);
+    authres_write(out, authentication_id(s), is_international(s->t), f->results, f->count);
+}
+
 void authentication_put(struct session *s, struct buf *out)
 {
-    if (!settings_of(s)->authentication_results || s->exempt)
+    if (!wanted(s))
         return;
     struct transaction *t = s->t;
     struct field f = {.arena = &t->arena, .data = t->scopes[STAGE_DATA], .facts = &t->scopes[STAGE_DATA]->facts};
     const struct scope *helo = t->scopes[STAGE_HELO] ? t->scopes[STAGE_HELO] : t->sticky;
     struct str helo_name = helo ? helo->subject->helo : STR("");
-    add_iprev(&f, &s->peer.addr);
-    add_spf(&f, t, helo_name);
-    add_dkim(&f, t->scopes[STAGE_DATA]);
-    add_dmarc(&f);
-    add_fact(&f, "arc", FACT_ARC, 0);
-    authres_write(out, authentication_id(s), is_international(t), f.results, f.count);
+    if (settings_of(s)->authentication_results)
+        put_results(s, &f, helo_name, out);
     if (settings_of(s)->received_spf)
         put_received_spf(s, &f, helo_name, out);
 }
