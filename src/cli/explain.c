@@ -1,5 +1,6 @@
 /*
- * explain.c - `postern explain`: what is asked, and the world that is needed for it: settings, policy, clock, resolver, an empty store.
+ * explain.c - `postern explain`: what is asked, and the world that is needed for it: settings, policy, clock, resolver, and the configured store, which
+ * is read and never written to.
  */
 #include "explain.h"
 
@@ -13,6 +14,7 @@
 #include "postern/base/codec.h"
 #include "postern/base/log.h"
 #include "postern/ops/config.h"
+#include "postern/store/open.h"
 
 /* ---- options ---- */
 
@@ -245,6 +247,22 @@ static bool parse_server(struct str s, struct addr_port *out)
     return lookup_server(str_sub(s, 0, colon), (uint16_t)port, out);
 }
 
+/* What is remembered of the client. Without a configuration, or while no proxy has made the file, nothing is. */
+static struct store *open_store(struct explain *e)
+{
+    const struct settings *s = &e->settings;
+    const char *file = s->store_path.n ? s->store_path.p : STORE_DEFAULT_PATH; /* texts of settings end in NUL */
+    char *error = NULL;
+    if (!e->options.config || (s->store == STORE_SQLITE && access(file, F_OK) != 0))
+        return store_memory(e->loop, 1000);
+    e->network = network_real(e->loop);
+    struct store *store = store_open(e->loop, e->network, e->resolver, s, &error);
+    if (!store)
+        store = store_failing(e->loop, arena_cstr(&e->arena, str_of(error)), 0);
+    free(error);
+    return store;
+}
+
 static int set_up(struct explain *e)
 {
     struct addr_port servers[LOAD_SERVERS_MAX];
@@ -260,7 +278,7 @@ static int set_up(struct explain *e)
     if (count == 0)
         count = load_servers(&e->settings, servers);
     e->resolver = load_resolver(e->loop, &e->settings, servers, count);
-    e->store = store_memory(e->loop, 1000);
+    e->store = open_store(e);
     e->health = list_health_new(e->loop, e->resolver);
     e->world = (struct evidence_world){.loop = e->loop, .settings = &e->settings, .resolver = e->resolver, .store = e->store, .health = e->health};
     e->dns_budget = (unsigned)e->settings.dns_questions;
@@ -274,11 +292,12 @@ static void tear_down(struct explain *e)
         scope_unref(&e->recipients[i].scope);
     for (int stage = STAGE_COUNT; stage-- > 0;)
         scope_unref(&e->scopes[stage]);
+    store_free(&e->store);
+    free(e->network);
     if (e->health)
         list_health_free(&e->health);
     if (e->resolver)
         resolver_free(&e->resolver);
-    store_free(&e->store);
     if (e->loop)
         loop_free(&e->loop);
     policy_unref(&e->policy);

@@ -53,6 +53,7 @@ struct explain {
     struct loop *loop;
     uint64_t wall_ms;                /* the time that is explained */
     struct resolver *resolver;
+    struct network *network;         /* to a Redis server; NULL: none */
     struct store *store;
     struct list_health *health;
     struct evidence_world world;

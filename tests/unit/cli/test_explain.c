@@ -197,6 +197,47 @@ Test(explain, rates)
     called_clear(&c);
 }
 
+/* What the configured store remembers is read, and nothing is written to it; one that cannot be used is an error, not an empty one. */
+Test(explain, store)
+{
+    char path[128], text[512];
+    snprintf(path, sizeof path, "%s/postern.db", directory);
+    snprintf(text, sizeof text, CONFIG "store-path \"%s\"\n", path);
+    write_file(config, text);
+    write_file(policy, "rate hourly recipients by client.net over 1h\nstage rcpt\n  rule new: greylist 5m when rate.hourly = 0\n");
+    struct called c = CALL(BASE, "--client", "192.0.2.1", MAIL, "--assume", "spf=none", "--to", "u@our.test");
+    expect_in(&c, "    greylist.known           no\n");
+    cr_expect_neq(access(path, F_OK), 0, "no file is made");
+    called_clear(&c);
+    c = CALL("grey", "--config", config, "allow", "192.0.2.0/24");
+    cr_expect_eq(c.status, 0, "%s", c.error);
+    called_clear(&c);
+    c = CALL(BASE, "--client", "192.0.2.1", MAIL, "--assume", "spf=none", "--to", "u@our.test");
+    expect_in(&c, "    greylist.known           yes\n");
+    expect_in(&c, "    rate.hourly              0\n");
+    expect_in(&c, "Verdict\n  none");
+    called_clear(&c);
+    c = CALL(BASE, "--client", "192.0.3.1", MAIL, "--assume", "spf=none", "--to", "u@our.test");
+    expect_in(&c, "Verdict\n  tempfail by rule new");
+    called_clear(&c);
+    c = CALL("grey", "--config", config, "stats");
+    cr_expect(strstr(c.out, "greylist: 0 rows"), "who is explained leaves no trace: %s%s", c.out, c.error);
+    called_clear(&c);
+    static const char *const files[] = {"", "-wal", "-shm"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        char file[160];
+        snprintf(file, sizeof file, "%s%s", path, files[i]);
+        unlink(file);
+    }
+    write_file(path, "this is no database, and long enough that nobody can take it for an empty one: it has no header, nor pages");
+    c = CALL(BASE, "--client", "192.0.2.1", MAIL, "--assume", "spf=none", "--to", "u@our.test");
+    expect_in(&c, "    greylist.known           (error: ");
+    expect_in(&c, "    rate.hourly              (error: ");
+    expect_in(&c, "Verdict\n  none");
+    called_clear(&c);
+    unlink(path);
+}
+
 static const struct { const char *more[4]; const char *error; } wrong[] = {
     {{"--client", "300.1.1.1"}, "--client: '300.1.1.1' is not an IP address"},
     {{"--client", "192.0.2.1", "--to", "<>"}, "--to: '<>' is not an address"},
