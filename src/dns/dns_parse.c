@@ -107,8 +107,8 @@ static struct str name_text(struct reading *r, const struct wire_name *name)
     return copy;
 }
 
-/* Character-strings that fill the data exactly, joined. There should be one at least (RFC 1035 3.3.14); none at all is read as an empty text, or such a
- * record would hide those beside it. */
+/* Character-strings that fill the data exactly, joined. There should be one at least (RFC 1035 3.3.14); none at all is read as an
+ * empty text, or such a record would hide those beside it. */
 static bool txt_read(struct reading *r, const struct rr *x, struct str *out)
 {
     const uint8_t *p = r->message + x->at;

@@ -5,8 +5,7 @@
  *                                                        |                    -> cache; all who wait are woken
  *                                                        queue, until one comes home (full: DNS_LIMIT)
  *
- * A server that names an alias and does not look where it leads is asked for that, too (RFC 1034 5.3.3, step 4c); all servers follow
- * aliases by themselves as far as they know the names, few leave the rest to us.
+ * A server that names an alias and does not look where it leads is asked for that, too (RFC 1034 5.3.3, step 4c).
  *
  * Servers: in the order given, but one that did not answer is taken last for a while. A round asks each server once; only a
  * round in which somebody did not answer at all is followed by another. What failed is kept for some seconds too, or a dead zone

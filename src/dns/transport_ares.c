@@ -6,35 +6,47 @@
  * would be recursion: so an answer is copied into its `struct asked`, and a task of ours hands it over from the wake list. A
  * channel keeps its socket only while questions are out, so that the source port changes. The tick, which runs only then, makes
  * c-ares look at its time-outs.
+ *
+ * A server that does not know EDNS says FORMERR or NOTIMP (RFC 6891 section 7). c-ares asks again without it for the first of the
+ * questions that are out, and only after FORMERR. So each is asked again here, through a second channel to the server; once that
+ * has helped, through that one only.
  */
 #include <ares.h>
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "postern/dns/resolver.h"
 #include "postern/net/watch.h"
 
-enum { TICK_MOST_MS = 50, EDNS_SIZE = 1232, RECEIVE_BUFFER = 1 << 20 };
+enum { TICK_MOST_MS = 50, EDNS_SIZE = 1232, RECEIVE_BUFFER = 1 << 20, RCODE_FORMERR = 1, RCODE_NOTIMP = 4 };
 
 struct ares_transport;
 
-struct server {
+struct channel {
     struct ares_transport *transport;
-    ares_channel channel;
+    ares_channel ares;
     struct ares_socket *sockets;
     size_t out; /* questions */
 };
 
+struct server {
+    struct channel with_edns, plain;
+    bool no_edns; /* it answers without only */
+};
+
 struct ares_socket {
     struct watch watch;
-    struct server *server;
+    struct channel *channel;
     struct ares_socket *next;
 };
 
 struct asked {
-    struct ares_transport *transport;
     struct server *server;
+    struct channel *channel; /* that it was asked through last */
+    char name[254];
+    unsigned type;
     void (*done)(void *context, enum dns_status status, const uint8_t *message, size_t n);
     void *context;
     struct asked *next; /* answered, to be handed over */
@@ -64,15 +76,15 @@ static void socket_ready(struct watch *w, unsigned what)
     bool error = (what & (WATCH_ERROR | WATCH_GONE)) != 0;
     ares_socket_t in = what & WATCH_READ || error ? w->fd : ARES_SOCKET_BAD;
     ares_socket_t out = what & WATCH_WRITE ? w->fd : ARES_SOCKET_BAD;
-    ares_process_fd(s->server->channel, in, out); /* may close it: s is buried, not freed */
+    ares_process_fd(s->channel->ares, in, out); /* may close it: s is buried, not freed */
 }
 
 static void socket_state(void *context, ares_socket_t fd, int readable, int writable)
 {
-    struct server *server = context;
-    struct loop *l = server->transport->loop;
+    struct channel *channel = context;
+    struct loop *l = channel->transport->loop;
     unsigned interest = (readable ? WATCH_READ : 0u) | (writable ? WATCH_WRITE : 0u);
-    struct ares_socket **link = &server->sockets;
+    struct ares_socket **link = &channel->sockets;
     while (*link && (*link)->watch.fd != fd) {
         link = &(*link)->next;
     }
@@ -90,14 +102,47 @@ static void socket_state(void *context, ares_socket_t fd, int readable, int writ
         return;
     }
     s = xcalloc(1, sizeof *s);
-    s->server = server;
+    s->channel = channel;
     s->watch.ready = socket_ready;
-    s->next = server->sockets;
-    server->sockets = s;
+    s->next = channel->sockets;
+    channel->sockets = s;
     watch_start(l, &s->watch, fd, interest);
 }
 
 /* --- answers --- */
+
+static void answered(void *context, int status, int timeouts, unsigned char *message, int n);
+
+static void ask_through(struct channel *channel, struct asked *a)
+{
+    struct ares_transport *t = channel->transport;
+    a->channel = channel;
+    channel->out++;
+    if (t->out++ == 0) {
+        timer_set_in(t->loop, &t->tick, t->tick_ms);
+    }
+    ares_query(channel->ares, a->name, 1 /* IN */, (int)a->type, answered, a);
+}
+
+/* The server did not understand a question with EDNS: it is asked once more without. False: this is its answer. */
+static bool ask_plainly(struct asked *a)
+{
+    unsigned rcode = a->n >= 4 ? a->message[3] & 15 : 0;
+    bool understood = rcode != RCODE_FORMERR && rcode != RCODE_NOTIMP;
+    if (a->channel == &a->server->plain) {
+        a->server->no_edns |= a->status == DNS_OK && understood;
+        return false;
+    }
+    if (a->status != DNS_OK || understood) {
+        return false;
+    }
+    free(a->message);
+    a->message = NULL;
+    a->n = 0;
+    a->next = NULL;
+    ask_through(&a->server->plain, a);
+    return true;
+}
 
 static void hand_over(struct task *task)
 {
@@ -106,6 +151,10 @@ static void hand_over(struct task *task)
     t->first = t->last = NULL;
     while (a) {
         struct asked *next = a->next;
+        if (ask_plainly(a)) {
+            a = next;
+            continue;
+        }
         a->done(a->context, a->status, a->message, a->n);
         free(a->message);
         free(a);
@@ -116,13 +165,13 @@ static void hand_over(struct task *task)
 static void answered(void *context, int status, int timeouts, unsigned char *message, int n)
 {
     struct asked *a = context;
-    struct ares_transport *t = a->transport;
+    struct ares_transport *t = a->channel->transport;
     (void)timeouts;
     if (t->dying) {
         free(a);
         return;
     }
-    a->server->out--;
+    a->channel->out--;
     if (--t->out == 0) {
         timer_cancel(t->loop, &t->tick);
     }
@@ -139,13 +188,19 @@ static void answered(void *context, int status, int timeouts, unsigned char *mes
     loop_wake(t->loop, &t->hand_over);
 }
 
+static void look_at_time(struct channel *channel)
+{
+    if (channel->out > 0) {
+        ares_process_fd(channel->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    }
+}
+
 static void tick(struct timer *timer)
 {
     struct ares_transport *t = (struct ares_transport *)(void *)((char *)timer - offsetof(struct ares_transport, tick));
     for (size_t i = 0; i < t->count; i++) {
-        if (t->servers[i].out > 0) {
-            ares_process_fd(t->servers[i].channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-        }
+        look_at_time(&t->servers[i].with_edns);
+        look_at_time(&t->servers[i].plain);
     }
     if (t->out > 0) {
         timer_set_in(t->loop, &t->tick, t->tick_ms);
@@ -158,15 +213,12 @@ static void ask(struct dns_transport *base, size_t server, const char *name, uns
     struct ares_transport *t = (struct ares_transport *)(void *)base;
     assert(server < t->count);
     struct asked *a = xcalloc(1, sizeof *a);
-    a->transport = t;
     a->server = &t->servers[server];
     a->done = done;
     a->context = context;
-    a->server->out++;
-    if (t->out++ == 0) {
-        timer_set_in(t->loop, &t->tick, t->tick_ms);
-    }
-    ares_query(a->server->channel, name, 1 /* IN */, (int)type, answered, a);
+    a->type = type;
+    snprintf(a->name, sizeof a->name, "%s", name);
+    ask_through(a->server->no_edns ? &a->server->plain : &a->server->with_edns, a);
 }
 
 static size_t server_count(struct dns_transport *base)
@@ -181,7 +233,8 @@ static void destroy(struct dns_transport *base)
     struct ares_transport *t = (struct ares_transport *)(void *)base;
     t->dying = true; /* what is out is freed by its callback */
     for (size_t i = 0; i < t->count; i++) {
-        ares_destroy(t->servers[i].channel);
+        ares_destroy(t->servers[i].with_edns.ares);
+        ares_destroy(t->servers[i].plain.ares);
     }
     while (t->first) {
         struct asked *a = t->first;
@@ -196,26 +249,28 @@ static void destroy(struct dns_transport *base)
     ares_library_cleanup();
 }
 
-static void open_channel(struct server *s, const struct addr_port *address, const struct resolver_settings *settings)
+static void open_channel(struct channel *channel, struct ares_transport *t, const struct addr_port *address,
+                         const struct resolver_settings *settings, bool edns)
 {
+    channel->transport = t;
     char text[ADDR_PORT_TEXT];
     struct ares_options options = {
-        .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS | ARES_FLAG_NOCHECKRESP,
+        .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | (edns ? ARES_FLAG_EDNS : 0) | ARES_FLAG_NOCHECKRESP,
         .timeout = settings->timeout_ms > INT32_MAX ? INT32_MAX : (int)settings->timeout_ms,
         .tries = 1,
         .ndots = 0,
         .ednspsz = EDNS_SIZE,
         .socket_receive_buffer_size = RECEIVE_BUFFER,
         .sock_state_cb = socket_state,
-        .sock_state_cb_data = s,
+        .sock_state_cb_data = channel,
         .lookups = (char *)"b",
         .resolvconf_path = (char *)"/dev/null",
     };
     int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_EDNSPSZ | ARES_OPT_SOCK_RCVBUF |
                ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS | ARES_OPT_RESOLVCONF;
-    int failed = ares_init_options(&s->channel, &options, mask);
+    int failed = ares_init_options(&channel->ares, &options, mask);
     assert(failed == ARES_SUCCESS);
-    failed = ares_set_servers_ports_csv(s->channel, addr_port_format(address, text));
+    failed = ares_set_servers_ports_csv(channel->ares, addr_port_format(address, text));
     assert(failed == ARES_SUCCESS);
 }
 
@@ -234,8 +289,8 @@ struct dns_transport *dns_transport_ares(struct loop *l, const struct addr_port 
     t->tick.fire = tick;
     t->tick_ms = settings->timeout_ms / 4 < TICK_MOST_MS ? settings->timeout_ms / 4 + 1 : TICK_MOST_MS;
     for (size_t i = 0; i < count; i++) {
-        t->servers[i].transport = t;
-        open_channel(&t->servers[i], &servers[i], settings);
+        open_channel(&t->servers[i].with_edns, t, &servers[i], settings, true);
+        open_channel(&t->servers[i].plain, t, &servers[i], settings, false);
     }
     return &t->base;
 }

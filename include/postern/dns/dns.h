@@ -42,7 +42,7 @@ struct dns_answer { /* reference counted, immutable */
     uint32_t ttl;         /* seconds it may be kept: smallest TTL of the chain, or the negative TTL (RFC 2308); 0: do not keep */
     struct dns_record *records;
     size_t count;
-    struct str alias;     /* DNS_NODATA of an answer as it came: where its CNAMEs lead, when the server has not looked there. The resolver does */
+    struct str alias;     /* DNS_NODATA of an answer as it came: where its CNAMEs lead, when the server has not looked there */
     struct str raw;       /* the message as it came (libopendkim wants bytes); empty for local statuses */
     void *memory;
 };

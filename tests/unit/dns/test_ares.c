@@ -20,6 +20,8 @@ enum behaviour {
     ONLY_GARBAGE,
     FAILING,     /* SERVFAIL */
     NO_EDNS,     /* FORMERR to questions with EDNS */
+    NEVER_EDNS,  /* NOTIMP to them */
+    ALWAYS_FORMERR,
     TCP_LIES,    /* TC, and then a TCP message whose length promises more than comes */
 };
 
@@ -62,7 +64,9 @@ static void reply_make(struct name_server *s, const uint8_t *q, size_t n, bool t
     bool edns = q[11] == 1;
     s->edns += edns;
     struct dns_build b = {0};
-    unsigned rcode = s->behaviour == FAILING ? 2 : s->behaviour == NO_EDNS && edns ? 1 : 0;
+    static const unsigned rcodes[] = {[FAILING] = 2, [NO_EDNS] = 1, [NEVER_EDNS] = 4, [ALWAYS_FORMERR] = 1, [TCP_LIES] = 0};
+    bool without = s->behaviour == NO_EDNS || s->behaviour == NEVER_EDNS;
+    unsigned rcode = without && !edns ? 0 : rcodes[s->behaviour];
     dns_build_begin(&b, str_of(name), DNS_TXT, rcode);
     if (rcode == 0 && (tcp || s->behaviour != TRUNCATED)) {
         snprintf(text, sizeof text, "\"%s\"", name);
@@ -399,6 +403,41 @@ Test(ares, j_a_server_without_edns)
     resolves("b.example");
     cr_assert_eq(server[0].edns, 1);
     close_all();
+    open_all(1, NEVER_EDNS, HONEST, s);
+    resolves("a.example");
+    resolves("b.example");
+    cr_assert_eq(server[0].edns, 1, "it is remembered");
+    close_all();
+    open_all(2, ALWAYS_FORMERR, HONEST, s);
+    resolves("a.example");
+    cr_assert_eq(server[1].over_udp, 1, "the next server");
+    close_all();
+}
+
+/* Each question that was out when the server said that it does not know EDNS is asked again. */
+Test(ares, j2_a_server_without_edns_and_many_questions)
+{
+    enum { N = 50 };
+    static const enum behaviour of[] = {NO_EDNS, NEVER_EDNS};
+    struct resolver_settings s = quick();
+    char name[32];
+    s.timeout_ms = 3000;
+    for (size_t k = 0; k < sizeof of / sizeof *of; k++) {
+        open_all(1, of[k], HONEST, s);
+        struct dns_view *v = dns_view_new(r, NULL, NULL);
+        for (int i = 0; i < N; i++) {
+            snprintf(name, sizeof name, "n%d.example", i);
+            cr_assert_null(dns_view_get(v, str_of(name), DNS_TXT));
+        }
+        run_until_answered(v);
+        for (int i = 0; i < N; i++) {
+            snprintf(name, sizeof name, "n%d.example", i);
+            cr_assert_eq(dns_view_get(v, str_of(name), DNS_TXT)->status, DNS_OK, "%s", name);
+        }
+        cr_assert_leq(server[0].over_udp, 2 * N);
+        dns_view_free(&v);
+        close_all();
+    }
 }
 
 Test(ares, k_tcp_that_lies_about_its_length)
