@@ -107,7 +107,7 @@ def identity(record):
 
 
 # What is of the moment or of the session, not of the input
-OF_THE_MOMENT = re.compile(r"manners\.|listener|tls|score|greylist\.|rcpt\.count|msg\.|class")
+OF_THE_MOMENT = re.compile(r"manners\.|listener|tls|score|greylist\.|rate\.|rcpt\.count|msg\.|class")
 
 
 def facts_of(record):
