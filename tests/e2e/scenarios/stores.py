@@ -1,4 +1,5 @@
 """What outlives a connection, and where: two proxies on one Redis, SQLite in a file, `postern grey` beside the running proxy, real retries."""
+import json
 import re
 
 from parts.certificates import Authority
@@ -94,6 +95,8 @@ def one_rate_for_two(world, **settings):
     record = refused()[-1]
     expect_equal(fact(record, "rate.hourly"), taken, "the count that was recorded")
     expect_equal(record["declared"]["rate.hourly"], "rate recipients by client.net over 1h", "the definition that was recorded")
+    told = first.run("explain", "--config", first.config, "--client", "127.0.0.1", "--assume", "fcrdns=none", "--assume", "client.name=absent", "--json")
+    expect_equal(json.loads(told.stdout)["facts"]["rate.hourly"], taken, "what explain reads in the same store")
     for postern in pair:
         expect_equal(postern.logged("store-failed"), 0, "store errors")
         postern.stop()
