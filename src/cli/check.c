@@ -77,6 +77,14 @@ static void check_certificates(const struct settings *s, struct diags *diags)
     }
 }
 
+static bool has_rules(const struct policy *p)
+{
+    for (enum stage stage = 0; stage < STAGE_COUNT; stage++)
+        if (policy_rule_count(p, stage) > 0)
+            return true;
+    return false;
+}
+
 static int check(const char *path)
 {
     struct settings s;
@@ -87,6 +95,9 @@ static int check(const char *path)
     if (good)
         config_advise(&s, &config);
     struct policy *p = s.policy.n > 0 ? load_policy(&s, &policy) : NULL;
+    if (p && !has_rules(p))
+        diag_add(&policy, DIAG_ADVICE, (struct span){0}, "policy/default.policy is one to begin with",
+                 "policy: it has no rules: all mail for our domains goes on");
     load_complain(&config);
     load_complain(&policy);
     size_t errors = config.errors + policy.errors, warnings = config.warnings + policy.warnings;

@@ -54,6 +54,7 @@ static void set_up(void)
     strcpy(directory, "/tmp/postern-check-XXXXXX");
     cr_assert(mkdtemp(directory));
     write_file("p.policy", STR("stage rcpt\n  rule everybody: accept\n"));
+    write_file("none.policy", STR("list friends ip { 192.0.2.0/24 }\n"));
     write_file("empty.pem", STR(""));
     write_certificate("good.pem", 90);
     write_certificate("soon.pem", 3);
@@ -62,7 +63,7 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-    static const char *const files[] = {"p.policy", "empty.pem", "good.pem", "soon.pem", "old.pem", "postern.conf"};
+    static const char *const files[] = {"p.policy", "none.policy", "empty.pem", "good.pem", "soon.pem", "old.pem", "postern.conf"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         unlink(path_of(files[i]));
     rmdir(directory);
@@ -94,6 +95,16 @@ static const struct { const char *lines; int status; const char *out, *error; } 
     {"authserv-id \"our.test;\"", 1, "", "authserv-id: 'our.test;' is not one word"},
     {"store redis\nredis \"redis://user:sesame@[::1]:6379/0\"", 1, "", "'redis://***********@[::1]:6379/0' is not the address of a server"},
 };
+
+Test(check, a_policy_without_rules)
+{
+    write_file("postern.conf", STR("hostname mx.our.test\ndomains our.test\nlisten 127.0.0.1:0\nbackend 127.0.0.1:1\npolicy \"none.policy\"\n"
+                                   "spool-directory .\nresolver 127.0.0.1:53\nstore memory\n"));
+    struct called c = CALL("check", "--config", path_of("postern.conf"));
+    cr_expect_eq(c.status, 0);
+    cr_expect(strstr(c.error, "advice: policy: it has no rules"), "%s", c.error);
+    called_clear(&c);
+}
 
 Test(check, every_file_that_a_run_needs)
 {
