@@ -322,9 +322,53 @@ Test(record, h_a_comment_is_no_difference)
     unmake(&m);
 }
 
+/*
+ * A rate is recorded where it was read, each stage with its own count. Under a limit of another height it is the same fact; counted of something
+ * else, by something else or over another time it is not, whatever its name.
+ */
+Test(record, i_rates_are_what_they_were_declared_as)
+{
+    static const char rates[] = "rate r recipients by client.net over 1h\n"
+                                "stage connect\n  rule c monitor: reject when rate.r >= 2\n"
+                                "stage rcpt\n  rule limit: tempfail \"{rate.r}\" when rate.r >= 3\n";
+    static const struct { const char *old, *new, *now; bool same; } cases[] = {
+        {"1h", "60m", "tempfail by limit", true},
+        {"rate.r >= 3", "rate.r >= 4", "none", false},
+        {"1h", "2h", "undecided at rcpt", false},
+        {"recipients", "unknown", "undecided at rcpt", false},
+        {"client.net", "client.ip", "undecided at rcpt", false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct made m;
+        begin(&m, rates, NULL);
+        loop_settle(m.w.loop);
+        decide_gather(m.record.scopes[STAGE_CONNECT]); /* the monitor rule's, behind the verdict */
+        decide_main(&m, world_helo(&m.w, "client.example"));
+        decide_main(&m, world_mail(&m.w, "<a@sender.example>"));
+        const struct declaration *rate = policy_rate(m.w.policy, RATE_RECIPIENTS, 0);
+        struct store_operation op = {.kind = STORE_RATE, .mode = STORE_TOUCH, .amount = 3, .window_ms = rate->window_ms, .now_ms = loop_wall(m.w.loop)};
+        cr_assert_eq(rate_key(m.record.scopes[STAGE_MAIL], rate, &m.w.arena, &op.key), RATE_SOMEBODY);
+        store_record(m.w.evidence.store, &op);
+        add_recipient(&m, 0, "<u@our.test>");
+        record_write(&m.record, &m.line);
+        expect_same(&m, "own policy");
+        expect_was(&m, "tempfail by limit");
+        cr_expect(line_has(&m, "\"declared\":{\"rate.r\":\"rate recipients by client.net over 1h\"}"));
+        cr_expect(line_has(&m, "\"rate.r\":[0,") && line_has(&m, "\"rate.r\":[3,"), "%.*s", STR_ARG(buf_view(&m.line)));
+        char *text = replaced(rates, cases[i].old, cases[i].new);
+        struct policy *other = policy_of(text);
+        struct record_judgement out = judge(&m, other);
+        cr_expect(out.readable && out.same == cases[i].same, "case %zu: %.*s", i, STR_ARG(out.why));
+        cr_expect(str_eq(out.now, str_of(cases[i].now)), "case %zu: now %.*s", i, STR_ARG(out.now));
+        policy_unref(&other);
+        free(text);
+        unmake(&m);
+    }
+}
+
 /* --- broken and hostile lines --- */
 
-Test(record, i_every_truncation_is_unreadable)
+Test(record, j_every_truncation_is_unreadable)
 {
     struct made m;
     make(&m, policy_text, listed, "client.example", "<a@sender.example>", "<u@our.test>", "<postmaster@our.test>");
@@ -341,7 +385,7 @@ Test(record, i_every_truncation_is_unreadable)
 }
 
 /* Each byte changed in turn: it may be unreadable, different, or (in what is not judged) the same; it does no harm. */
-Test(record, j_every_byte_changed)
+Test(record, k_every_byte_changed)
 {
     static const char bytes[] = {'"', '{', ']', ',', '0', 'x', '\\', ' ', '\0', '\xff'};
     struct made m;
@@ -365,7 +409,7 @@ Test(record, j_every_byte_changed)
     unmake(&m);
 }
 
-Test(record, k_hostile_lines)
+Test(record, l_hostile_lines)
 {
     static const struct { const char *line, *why; } cases[] = {
         {"", "not JSON at byte 1"}, {"null", "an object was expected"}, {"[]", "an object was expected"}, {"{}", "not a record"},
@@ -395,7 +439,7 @@ Test(record, k_hostile_lines)
 }
 
 /* Facts in scopes where they do not belong, twice, or unknown to the schema: left out, and nothing is asserted. */
-Test(record, l_facts_out_of_place)
+Test(record, m_facts_out_of_place)
 {
     static const char *const facts[] = {
         "\"msg.size\":[5,1]", "\"rcpt.address\":[\"x\",1]", "\"mail.from\":[\"x\",1]", "\"helo.name\":[\"x\",1]", "\"client.ip\":[\"192.0.2.1\",1]",
@@ -423,7 +467,7 @@ Test(record, l_facts_out_of_place)
 }
 
 /* White space and escapes of another writer are no difference. */
-Test(record, m_written_by_another_tool)
+Test(record, n_written_by_another_tool)
 {
     struct made m;
     make(&m, policy_text, NULL, "client.example", "<a@sender.example>", "<u@our.test>", NULL);
