@@ -222,7 +222,7 @@ static void conn_fire(struct timer *t)
     }
     c->connecting = false;
     stream_memory_connected(c->proxy_end);
-    if (c->backend->wants_header)
+    if (backend_wants_header(c->backend))
         c->reading = READ_HEADER;
     else
         backend_react(c, MOMENT_GREETING, STR(""));
@@ -292,9 +292,6 @@ void sim_backend_change(struct sim_backend *b, const struct backend_step *change
         b->rule_count = 0;
         b->keywords = NULL;
         b->down = false;
-        break;
-    case BACKEND_PROXY:
-        b->wants_header = true;
         break;
     case BACKEND_CERTIFICATE:
         b->credentials = change->credentials;

@@ -11,6 +11,25 @@
 
 #define VIOLATION(c, ...) ledger_violation(&(c)->backend->world->ledger, __VA_ARGS__)
 
+/* The setting that leads to this backend; NULL: none does. */
+static const struct backend_setting *setting_of(const struct sim_backend *b)
+{
+    const struct settings *set = &b->world->settings;
+    const struct addr_port *at = &b->world->script->backends[b->index];
+    for (size_t i = 0; i < set->backend_count; i++) {
+        const struct backend_setting *x = &set->backends[i];
+        if (x->numeric ? addr_eq(&x->address.addr, &at->addr) && x->address.port == at->port : i == b->index)
+            return x;
+    }
+    return NULL;
+}
+
+bool backend_wants_header(const struct sim_backend *b)
+{
+    const struct backend_setting *set = setting_of(b);
+    return set && set->client_address == CLIENT_ADDRESS_PROXY;
+}
+
 /* --- PROXY protocol, version 2 ---------------------------------------------------------------------------------------------- */
 
 enum { HEADER = 16, ADDRESSES_V4 = 12, ADDRESSES_V6 = 36, VERSION_LOCAL = 0x20, VERSION_PROXY = 0x21, TCP4 = 0x11, TCP6 = 0x21 };
@@ -180,19 +199,6 @@ void backend_judge_xclient(struct backend_conn *c, struct str argument)
 }
 
 /* --- whose mail is it? ------------------------------------------------------------------------------------------------------ */
-
-/* The setting that leads to this backend; NULL: none does. */
-static const struct backend_setting *setting_of(const struct sim_backend *b)
-{
-    const struct settings *set = &b->world->settings;
-    const struct addr_port *at = &b->world->script->backends[b->index];
-    for (size_t i = 0; i < set->backend_count; i++) {
-        const struct backend_setting *x = &set->backends[i];
-        if (x->numeric ? addr_eq(&x->address.addr, &at->addr) && x->address.port == at->port : i == b->index)
-            return x;
-    }
-    return NULL;
-}
 
 void backend_judge_client(struct backend_conn *c)
 {

@@ -76,6 +76,7 @@ bool backend_react(struct backend_conn *c, enum backend_moment moment, struct st
 void backend_note(struct sim_backend *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* --- backend_client.c --- */
+bool backend_wants_header(const struct sim_backend *b); /* by the proxy's configuration; the backend's is the same */
 enum progress backend_read_header(struct backend_conn *c);
 void backend_judge_xclient(struct backend_conn *c, struct str argument);
 void backend_judge_client(struct backend_conn *c); /* MAIL has come: whose is it? */

@@ -118,7 +118,6 @@ enum backend_change {
     BACKEND_DOWN,
     BACKEND_UP,
     BACKEND_FORGET,
-    BACKEND_PROXY,       /* connections must begin with a PROXY header */
     BACKEND_CERTIFICATE, /* it shows another one */
 };
 

@@ -169,7 +169,7 @@ static void parse_certificate(struct parser *p, struct backend_step *b)
 static bool change_parse(struct str word, enum backend_change *out)
 {
     static const struct { const char *name; enum backend_change change; } changes[] = {
-        {"down", BACKEND_DOWN}, {"up", BACKEND_UP}, {"normal", BACKEND_FORGET}, {"proxy", BACKEND_PROXY}};
+        {"down", BACKEND_DOWN}, {"up", BACKEND_UP}, {"normal", BACKEND_FORGET}};
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         if (str_eq(word, str_of(changes[i].name))) {
             *out = changes[i].change;
@@ -179,7 +179,7 @@ static bool change_parse(struct str word, enum backend_change *out)
     return false;
 }
 
-/* backend [N] on ... | ehlo KEYWORD, ... | certificate ... | proxy | down | up | normal | at HOST:PORT */
+/* backend [N] on ... | ehlo KEYWORD, ... | certificate ... | down | up | normal | at HOST:PORT */
 void parser_backend(struct parser *p, unsigned actor)
 {
     struct backend_step *b = arena_zalloc(&p->script->arena, sizeof *b);
@@ -210,7 +210,7 @@ void parser_backend(struct parser *p, unsigned actor)
         parser_step(p, STEP_BACKEND, 0)->backend = b;
         parser_end(p);
     } else {
-        parser_complain(p, word, "backend on MOMENT ..., ehlo KEYWORD, ..., certificate ..., proxy, down, up, normal, at HOST:PORT",
+        parser_complain(p, word, "backend on MOMENT ..., ehlo KEYWORD, ..., certificate ..., down, up, normal, at HOST:PORT",
                         "unknown '%.*s'", STR_ARG(word));
     }
 }

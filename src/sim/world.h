@@ -75,7 +75,6 @@ struct sim_backend {
     struct world *world;
     unsigned index;
     bool down;
-    bool wants_header;           /* a PROXY header before it greets */
     const struct credentials *credentials; /* NULL: the script's first */
     struct tls_context *tls;     /* NULL: not asked for yet */
     const struct backend_rule **rules;

@@ -19,7 +19,7 @@ static bool is_directive(struct str line)
     static const char *const words[] = {"client", "policy",     "dns",     "backend", "store",  "spool", "close",
                                         "reset",  "half-close", "connect", "again",   "settle", "wait",  "drain",
                                         "end",    "hostname",   "domains", "set",     "stage",  "rule",  "dnsbl",
-                                        "dnswl",  "list",       "lists",   "mark"};
+                                        "dnswl",  "list",       "lists",   "mark",    "tls",    "close-notify"};
     struct str rest = line, word;
     if (!word_take(&rest, &word))
         return true;
@@ -43,7 +43,8 @@ static bool is_costly(struct str line)
     if (str_starts(word, STR("policy")) || str_starts(word, STR("list")))
         return str_find(line, '"', 0) < line.n;
     if (str_starts(word, STR("set")))
-        return memmem(line.p, line.n, "time", 4) || memmem(line.p, line.n, "probe", 5) || memmem(line.p, line.n, "delay", 5);
+        return memmem(line.p, line.n, "time", 4) || memmem(line.p, line.n, "probe", 5) || memmem(line.p, line.n, "delay", 5) ||
+               memmem(line.p, line.n, " ca ", 4);
     if (memmem(line.p, line.n, "delay", 5)) {
         while (word_take(&rest, &word)) {
             if (duration_parse(word, &n) && n > 60000)
@@ -123,7 +124,7 @@ static struct perturbation choose(struct str input)
     for (size_t i = 0; i < input.n && input.p[i] != '\n'; i++)
         hash = (hash ^ (unsigned char)input.p[i]) * 16777619u;
     size_t at = 1 + (hash >> 8) % 24;
-    switch (hash % 10) {
+    switch (hash % 12) {
     case 0: how.chunk = 1; break;
     case 1: how.window = 1 + at % 7; break;
     case 2:
@@ -135,6 +136,8 @@ static struct perturbation choose(struct str input)
     case 6: how.dns_order = 1 + (unsigned)at; break;
     case 7: how.store_at = at; break;
     case 8: how.spool_file = true, how.spool_at = at; break;
+    case 9: how.read_limit = 1 + at % 7; break;
+    case 10: how.record_at = at, how.record_fault = RECORD_CLOSES + (hash >> 16) % 4, how.record_where = hash >> 18 & 1; break;
     default: break;
     }
     return how;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define HEADER "\r\n\r\n\0\r\nQUIT\n"
+#define PROXY "set backend 198.18.0.1:25 client-address proxy\n"
 #define EHLO {"EHLO mx.test\r\n", 0}
 #define MAIL {"MAIL FROM:<a@b.test>\r\n", 0}
 #define RCPT {"RCPT TO:<u@our.test>\r\n", 0}
@@ -62,18 +63,18 @@ static const struct talk {
     {"a chunk refused", "backend ehlo CHUNKING\nbackend on BDAT #1 452 4.3.1 no\n",
      {EHLO, MAIL, RCPT, {"BDAT 1\r\nx", 0}, {"BDAT 1 LAST\r\ny", 0}}, NULL, "503 5.5.1 Bad sequence of commands"},
     /* who the client is */
-    {"LOCAL", "backend proxy\n", {TEXT(HEADER "\x20\0\0\0"), EHLO}, NULL, "250 ENHANCEDSTATUSCODES"},
-    {"mail of a LOCAL connection", "backend proxy\n",
+    {"LOCAL", PROXY, {TEXT(HEADER "\x20\0\0\0"), EHLO}, NULL, "250 ENHANCEDSTATUSCODES"},
+    {"mail of a LOCAL connection", PROXY,
      {TEXT(HEADER "\x20\0\0\0"), EHLO, MAIL}, "a backend got mail on a connection that its PROXY header called LOCAL", NULL},
-    {"header", "backend proxy\n",
+    {"header", PROXY,
      {TEXT(HEADER "\x21\x11\0\x0c\xcb\0\x71\x09\xc0\0\x02\x19\x9c\x40\0\x19"), EHLO, MAIL}, NULL, "250 2.1.0 Ok"},
-    {"no header", "backend proxy\n", {EHLO}, "a backend that wants a PROXY header got something else", NULL},
-    {"header of another length", "backend proxy\n",
+    {"no header", PROXY, {EHLO}, "a backend that wants a PROXY header got something else", NULL},
+    {"header of another length", PROXY,
      {TEXT(HEADER "\x21\x11\0\x0b\xcb\0\x71\x09\xc0\0\x02\x19\x9c\x40\0")},
      "a backend got a PROXY header that is not by the book", NULL},
-    {"header and no wait", "backend proxy\n",
+    {"header and no wait", PROXY,
      {TEXT(HEADER "\x20\0\0\0" "EHLO x\r\n")}, "a backend got more behind the PROXY header", NULL},
-    {"a client that nobody is", "set backend 198.18.0.1:25 client-address proxy\nbackend proxy\n",
+    {"a client that nobody is", PROXY,
      {TEXT(HEADER "\x21\x11\0\x0c\xcb\0\x71\x63\xc0\0\x02\x19\x9c\x40\0\x19"), EHLO, MAIL},
      "a backend was told an address that no client came from", NULL},
     {"not told", "set backend 198.18.0.1:25 client-address xclient\nbackend ehlo XCLIENT ADDR\n",
