@@ -108,7 +108,8 @@ size_t ledger_client_chunks(struct ledger *l, struct str octets, bool binary)
     return l->count - 1;
 }
 
-/* Where fields were removed, messages of which only the body is the same may be meant; one that is wholly the same comes first. */
+/* Where fields were removed, messages of which only the body is the same may be meant; one that is wholly the same comes first, and the longest:
+ * anything ends with an empty one. */
 enum likeness { UNLIKE, SAME_BODY, SAME };
 
 static enum likeness likeness(const struct ledger *l, struct str content, struct str meant)
@@ -126,7 +127,8 @@ size_t ledger_backend_dot(struct ledger *l, struct str content)
     for (size_t i = 0; i < l->count; i++) {
         enum likeness like = likeness(l, content, buf_view(&l->messages[i].content));
         second = second || (like && l->messages[i].at_backend);
-        if (like > best && !l->messages[i].at_backend) {
+        bool more = like > best || (like && like == best && l->messages[i].content.n > l->messages[found].content.n);
+        if (more && !l->messages[i].at_backend) {
             best = like;
             found = i;
         }
