@@ -1,6 +1,6 @@
 /*
- * backend_client.c - who the client is said to be: the PROXY header in front of a connection, XCLIENT later. Both are read here by
- * themselves, without the rooms that write them, strictly; and what they say must be true: the address is one that a client
+ * backend_client.c - who the client is said to be: the PROXY header in front of a connection, XCLIENT later. Both are read here
+ * by themselves, without the rooms that write them, strictly; and what they say must be true: the address is one that a client
  * of this world has come from, mail never comes on a connection that was called LOCAL, and never without what was configured.
  */
 #include "backend_internal.h"
@@ -112,16 +112,22 @@ static bool read_addr(struct str s, struct addr *out)
     return addr_parse(six ? str_sub(s, 5, s.n) : s, out) && out->family == (six ? 6 : 4);
 }
 
+static size_t leading(struct str s, const char *octets)
+{
+    size_t n = 0;
+    while (n < s.n && s.p[n] && strchr(octets, ascii_lower(s.p[n])))
+        n++;
+    return n;
+}
+
 static bool fits(enum shape shape, struct str s)
 {
+    static const char host_octets[] = "abcdefghijklmnopqrstuvwxyz0123456789-._";
     struct addr addr;
     uint64_t port;
     switch (shape) {
     case SHAPE_NAME:
-        for (size_t i = 0; i < s.n && !is_unavailable(s); i++)
-            if (!((s.p[i] | 32) >= 'a' && (s.p[i] | 32) <= 'z') && !(s.p[i] >= '-' && s.p[i] <= '9' && s.p[i] != '/') && s.p[i] != '_')
-                return false;
-        return s.n > 0;
+        return s.n > 0 && (is_unavailable(s) || leading(s, host_octets) == s.n);
     case SHAPE_ADDR:
         return is_unavailable(s) || read_addr(s, &addr);
     case SHAPE_PORT:

@@ -1,6 +1,6 @@
 /*
- * backend_content.c - a message at a simulated backend: what DATA brings up to the dot, what BDAT brings by count. It is judged as
- * the strictest server would, and given to the ledger, which knows what a client had meant.
+ * backend_content.c - a message at a simulated backend: what DATA brings up to the dot, what BDAT brings by count. It is judged
+ * as the strictest server would, and given to the ledger, which knows what a client had meant.
  */
 #include "backend_internal.h"
 

@@ -38,8 +38,9 @@ void authority_init(struct authority *a)
 static bool authority_ready(struct authority *a, struct arena *arena)
 {
     static const struct str name = {"authority.test", 14};
-    struct tls_make how = {
-        .names = &name, .count = 1, .authority = true, .from_ms = SIM_EPOCH_MS - 30 * DAY_MS, .to_ms = SIM_EPOCH_MS + 3650 * DAY_MS};
+    struct tls_make how = {.names = &name, .count = 1, .authority = true};
+    how.from_ms = SIM_EPOCH_MS - 30 * DAY_MS;
+    how.to_ms = SIM_EPOCH_MS + 3650 * DAY_MS;
     return a->own.key.n > 0 || make(&how, &a->own, arena);
 }
 

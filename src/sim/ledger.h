@@ -1,5 +1,6 @@
 /*
- * ledger.h - whose message is where: what clients ended with a dot or a last chunk, what backends got and took, what clients were told.
+ * ledger.h - whose message is where: what clients ended with a dot or a last chunk, what backends got and took, what clients
+ * were told.
  *
  * Kept by simulation beside the proxy, from the bytes on both sides alone. It holds the first promises of Postern: no 2xx after
  * the dot unless a backend said 2xx to that message; at most one backend gets a message's final dot; content is unchanged below
@@ -31,7 +32,8 @@ void ledger_violation(struct ledger *l, const char *format, ...) __attribute__((
 size_t ledger_client_dot(struct ledger *l, struct str wire);
 /* The same of a last chunk: all octets of its chunks; binary: BODY=BINARYMIME, no octet of which may change. */
 size_t ledger_client_chunks(struct ledger *l, struct str octets, bool binary);
-/* A backend has got a final dot, or all of a last chunk. Returns the message's number, or SIZE_MAX when no client has sent it (a violation). */
+/* A backend has got a final dot, or all of a last chunk. Returns the message's number, or SIZE_MAX when no client has sent it (a
+ * violation). */
 size_t ledger_backend_dot(struct ledger *l, struct str content);
 void ledger_backend_took(struct ledger *l, size_t message); /* it said 2xx */
 void ledger_client_told(struct ledger *l, size_t message, unsigned code);

@@ -49,7 +49,7 @@ static enum observed classify(struct str line)
     return str_ends_nocase(line, STR(" LAST")) ? OBSERVED_LAST_CHUNK : OBSERVED_CHUNK;
 }
 
-/* --- chunks (RFC 3030): exactly the octets announced are content, whatever the reply ------------------------------------------ */
+/* --- chunks (RFC 3030): exactly the octets announced are content, whatever the reply ----------------------------------------- */
 
 static void chunks_forget(struct chunks *c)
 {

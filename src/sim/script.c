@@ -10,8 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const moment_names[MOMENT_COUNT] = {"connect", "greeting", "handshake", "dot",  "EHLO", "HELO",     "MAIL",    "RCPT",
-                                                "DATA",    "BDAT",     "RSET",      "QUIT", "NOOP", "STARTTLS", "XCLIENT", "other"};
+const char *const moment_names[MOMENT_COUNT] = {"connect", "greeting", "handshake", "dot",  "EHLO", "HELO",
+                                                "MAIL",    "RCPT",     "DATA",      "BDAT", "RSET", "QUIT",
+                                                "NOOP",    "STARTTLS", "XCLIENT",   "other"};
 
 bool word_take(struct str *rest, struct str *word)
 {

@@ -89,7 +89,9 @@ static void parse_rule(struct parser *p, struct backend_step *b)
     while (m < MOMENT_COUNT && !str_eq_nocase(word, str_of(moment_names[m])))
         m++;
     if (m == MOMENT_COUNT) {
-        parser_complain(p, word, "connect, greeting, EHLO, HELO, STARTTLS, handshake, XCLIENT, MAIL, RCPT, DATA, dot, BDAT, RSET, QUIT, NOOP, other",
+        parser_complain(p, word,
+                        "connect, greeting, EHLO, HELO, STARTTLS, handshake, XCLIENT, MAIL, RCPT, DATA, dot, BDAT, RSET, QUIT, "
+                        "NOOP, other",
                         "unknown moment");
         return;
     }

@@ -1,5 +1,6 @@
 /*
- * script_world.c - reading what the world of a transcript is like: settings, policies, DNS, store, spool. Backends: script_backend.c
+ * script_world.c - reading what the world of a transcript is like: settings, policies, DNS, store, spool. Its backends:
+ * script_backend.c
  */
 #include "script_parser.h"
 

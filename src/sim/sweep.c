@@ -220,8 +220,10 @@ static void sweep_backends(struct sweep *s)
 /* TLS, on either side: at each record, and so at each step of each handshake. */
 static void sweep_records(struct sweep *s)
 {
-    static const struct { enum record_fault fault; const char *name; bool in; } faults[] = {
-        {RECORD_CLOSES, "closes", true}, {RECORD_RESETS, "resets", true}, {RECORD_STALLS, "stalls", true}, {RECORD_DAMAGED, "is damaged", false}};
+    static const struct { enum record_fault fault; const char *name; bool in; } faults[] = {{RECORD_CLOSES, "closes", true},
+                                                                                            {RECORD_RESETS, "resets", true},
+                                                                                            {RECORD_STALLS, "stalls", true},
+                                                                                            {RECORD_DAMAGED, "", false}};
     for (size_t f = 0; f < sizeof faults / sizeof *faults; f++) {
         for (size_t i = 1; i <= s->plain.records; i += stride(s->plain.records)) {
             for (int in = 0; in <= faults[f].in; in++) {

@@ -102,7 +102,8 @@ static bool make_certificate(struct world *w, size_t i, struct tls_certificate *
     size_t slash = file.n;
     while (slash > 0 && file.p[slash - 1] != '/')
         slash--;
-    struct str name = i == 0 ? w->settings.hostname : str_sub(file, slash, str_ends_nocase(file, STR(".pem")) ? file.n - 4 : file.n);
+    size_t end = str_ends_nocase(file, STR(".pem")) ? file.n - 4 : file.n;
+    struct str name = i == 0 ? w->settings.hostname : str_sub(file, slash, end);
     struct tls_make how = {
         .names = &name, .count = 1, .from_ms = SIM_EPOCH_MS - DAY_MS, .to_ms = SIM_EPOCH_MS + 3650 * DAY_MS};
     struct buf certificate = {0}, key = {0};

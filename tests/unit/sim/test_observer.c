@@ -40,8 +40,10 @@ static const struct conversation_case cases[] = {
     {"chunk", {G, {"BDAT 6 LAST\r\nab\r\ncdNOOP\r\n", "502 no\r\n250 ok\r\n"}}, false, NULL},
     {"chunk without LAST", {G, {"BDAT 6\r\nab\r\ncd", "250 ok\r\n"}}, false, NULL},
     {"no chunk after all", {G, {"BDAT x LAST\r\nNOOP\r\n", "501 no\r\n250 ok\r\n"}}, false, NULL},
-    {"250 to chunks without a backend", {G, {"RCPT TO:<x>\r\nBDAT 2 LAST\r\nab", "250 ok\r\n250 ok\r\n"}}, false, "250 after the dot, but no backend"},
-    {"250 before the octets", {G, {"RCPT TO:<x>\r\nBDAT 9 LAST\r\nab", "250 ok\r\n250 ok\r\n"}}, false, "250 to a last chunk whose octets had not come"},
+    {"250 to chunks without a backend", {G, {"RCPT TO:<x>\r\nBDAT 2 LAST\r\nab", "250 ok\r\n250 ok\r\n"}}, false,
+     "250 after the dot, but no backend"},
+    {"250 before the octets", {G, {"RCPT TO:<x>\r\nBDAT 9 LAST\r\nab", "250 ok\r\n250 ok\r\n"}}, false,
+     "250 to a last chunk whose octets had not come"},
     {"said in clear behind STARTTLS", {G, {"STARTTLS\r\nNOOP\r\nNO", "220 go\r\n"}, {"EHLO x\r\n", "250 mx\r\n"}}, false, NULL},
     {"behind a refused STARTTLS", {G, {"STARTTLS\r\nNOOP\r\n", "454 later\r\n"}}, false, "1 commands without a reply"},
 };
@@ -120,7 +122,11 @@ Test(ledger, what_chunks_meant)
 {
     static const struct { const char *octets, *meant;
     } contents[] = {
-        {"", ""}, {"a\r\n", "a\r\n"}, {".\r\n..x", ".\r\n..x\r\n"}, {"a\nb\r\rc\n\r\n", "a\r\nb\r\n\r\nc\r\n\r\n"}, {"x\r", "x\r\n"},
+        {"", ""},
+        {"a\r\n", "a\r\n"},
+        {".\r\n..x", ".\r\n..x\r\n"},
+        {"a\nb\r\rc\n\r\n", "a\r\nb\r\n\r\nc\r\n\r\n"},
+        {"x\r", "x\r\n"},
     };
     for (size_t i = 0; i < sizeof contents / sizeof *contents; i++) {
         struct buf out = {0};
@@ -140,7 +146,8 @@ static void chunks_seen(const char *const *segments, const char *meant)
     for (; *segments; segments++)
         observer_sent(&o, str_of(*segments));
     cr_assert_eq(ledger.count, 1);
-    cr_expect(str_eq(buf_view(&ledger.messages[0].content), str_of(meant)), "%.*s", STR_ARG(buf_view(&ledger.messages[0].content)));
+    struct str content = buf_view(&ledger.messages[0].content);
+    cr_expect(str_eq(content, str_of(meant)), "%.*s", STR_ARG(content));
     observer_clear(&o);
     ledger_clear(&ledger);
 }
