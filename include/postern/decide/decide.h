@@ -25,7 +25,8 @@ struct decide_input {
     size_t recipient_count;
 };
 
-/* Starts the checks of this scope that the policy (any stage, monitor rules too) reads. Snapshots are the caller's to write. */
+/* Starts the checks of this scope that the policy (any stage, monitor rules too) reads. Snapshots are the caller's to write, save rates: those are
+ * asked for by decide_stage() when a rule comes to them. */
 void decide_open(struct scope *s);
 /* Starts the checks that wait for nothing (names, addresses, sizes), asked for or not: no DNS, no store. */
 void decide_open_at_hand(struct scope *s);
