@@ -58,8 +58,10 @@ void upstream_expect(struct upstream *u, enum expect kind, void *context)
         }
     }
     u->awaited[u->first + u->count++] = (struct awaited){kind, context};
-    if (kind == EXPECT_MAIL || kind == EXPECT_RSET)
+    if (kind == EXPECT_MAIL || kind == EXPECT_RSET) {
         u->in_transaction = kind == EXPECT_MAIL;
+        u->content_whole = false;
+    }
     if (u->count == 1)
         u->deadline_ms = upstream_now(u) + patience(u, kind);
 }
@@ -71,7 +73,7 @@ struct awaited upstream_take_awaited(struct upstream *u)
     if (u->count == 0)
         u->first = 0;
     u->deadline_ms = u->count ? upstream_now(u) + patience(u, u->awaited[u->first].kind) : UINT64_MAX;
-    if (a.kind == EXPECT_DOT)
+    if (a.kind == EXPECT_DOT && u->content_whole) /* a reply before that leaves us in the middle of it */
         u->in_transaction = false;
     if (upstream_is_kept(u))
         slots_kept(u);
@@ -167,6 +169,7 @@ void upstream_content_progress(struct upstream *u, bool all)
 {
     const struct settings *s = u->proxy->parts.settings;
     u->deadline_ms = upstream_now(u) + (all ? s->backend_dot_timeout : s->backend_block_timeout);
+    u->content_whole |= all;
 }
 
 bool upstream_flush(struct upstream *u)

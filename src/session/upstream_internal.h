@@ -39,6 +39,7 @@ struct upstream {
     bool lacking;                 /* a backend was passed over because it lacks an extension that is in use */
     bool busy;                    /* it waited too long for a slot */
     bool in_transaction;          /* MAIL was said; neither the dot was answered nor RSET said since */
+    bool content_whole;           /* of it: the last of the content was put */
     struct stream *stream;
     struct reply_parser parser;
     struct extensions extensions;
