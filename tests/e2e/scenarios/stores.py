@@ -50,11 +50,13 @@ def one_greylist_for_two(world, redis):
     expect(fact(tried[0], "greylist.age") is not None, "the second proxy knows of the first contact at its first try")
     expect(greylisted(attempt(first, "b@other.example")), "another sender is another story")
     expect(greylisted(attempt(second, "c@third.example", "v@example.org")), "at the second, too")
+    Grey(first)("allow", "127.0.0.1")
+    expect(attempt(second, "d@fourth.example", "v@example.org").startswith("250 "), "who is allowed at one is allowed at both")
     for postern in (first, second):
         expect_equal(postern.logged("store-failed"), 0, "store errors")
         postern.stop()
     postfix.drain()
-    expect_equal(len(postfix.mail("u")), 2, "delivered messages")
+    expect_equal((len(postfix.mail("u")), len(postfix.mail("v"))), (2, 1), "delivered messages")
 
 
 @scenario(root=True)
