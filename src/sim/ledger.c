@@ -57,13 +57,19 @@ void chunks_meant(struct str octets, struct buf *out)
         buf_cstr(out, "\r\n");
 }
 
-/* From behind the first empty line; all of it when there is none. */
-static struct str body_of(struct str content)
+/* Octets of the header and of the empty line that ends it; all of them when there is none. */
+static size_t header_of(struct str content)
 {
     if (str_starts(content, STR("\r\n")))
-        return str_sub(content, 2, content.n);
+        return 2;
     const char *at = content.n ? memmem(content.p, content.n, "\r\n\r\n", 4) : NULL;
-    return at ? str_sub(content, (size_t)(at - content.p) + 4, content.n) : STR("");
+    return at ? (size_t)(at - content.p) + 4 : content.n;
+}
+
+/* From behind the first empty line; nothing when there is none. */
+static struct str body_of(struct str content)
+{
+    return str_sub(content, header_of(content), content.n);
 }
 
 static bool ends_with(struct str s, struct str end)
@@ -101,10 +107,9 @@ size_t ledger_client_dot(struct ledger *l, struct str wire)
 size_t ledger_client_chunks(struct ledger *l, struct str octets, bool binary)
 {
     struct buf *content = &one_more(l)->content;
-    if (binary)
-        buf_str(content, octets);
-    else
-        chunks_meant(octets, content);
+    size_t text = octets.n - (binary ? body_of(octets).n : 0); /* the header of a binary message is text (RFC 3030 3) */
+    chunks_meant(str_sub(octets, 0, text), content);
+    buf_str(content, str_sub(octets, text, octets.n));
     return l->count - 1;
 }
 

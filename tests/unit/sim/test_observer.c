@@ -162,7 +162,10 @@ Test(ledger, chunks_are_put_together)
                                          NULL};
     chunks_seen(three, "abcBDAT\r\n.\r\n");
     chunks_seen(forgotten, "");
-    chunks_seen(binary, "a\nb\rc");
+    static const char *const body[] = {
+        "MAIL FROM:<> BODY=BINARYMIME\r\nRCPT TO:<x>\r\nBDAT 6\r\na\nb\r\n\r", "BDAT 6 LAST\r\n\n.\n\r\r\n", NULL};
+    chunks_seen(binary, "a\r\nb\r\nc\r\n");
+    chunks_seen(body, "a\r\nb\r\n\r\n.\n\r\r\n");
 }
 
 Test(ledger, one_backend_one_dot)
