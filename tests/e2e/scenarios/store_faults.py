@@ -255,6 +255,32 @@ def sqlite_taken_away(world):
     postern.stop()
 
 
+@scenario(addresses=True)
+def sqlite_on_a_disk_gone_read_only(world):
+    """The file is lost and its place can only be read: the check is an error at once, mail goes on; writable again, it works."""
+    path = file_store(world)
+    folder = os.path.dirname(path)
+    sink, postern = world_with(world, store_path=f'"{path}"')
+    all_is_well(postern, "works")
+    for name in os.listdir(folder):
+        os.remove(os.path.join(folder, name))
+    subprocess.run(["mount", "--bind", folder, folder], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+        expect_equal(load(postern, "read-only"), CLIENTS * EACH, "messages taken while the disk is read-only")
+        seen = records(postern, "read-only", CLIENTS * EACH)
+        expect(all(failed(r) for r in seen), "what cannot be written is an error")
+        slow = sum(waited(r) for r in seen)
+        expect(slow <= IN_FLIGHT, f"{slow} of {len(seen)} sessions waited")
+        expect_equal(postern.logged("store-failed"), 1, "log lines in a minute")
+    finally:
+        subprocess.run(["umount", "-l", folder], check=False)
+    comes_back(postern, "a disk that was read-only")
+    all_is_well(postern, "is-writable")
+    expect(len(sink.messages) >= 3 * CLIENTS * EACH, "delivered messages")
+    postern.stop()
+
+
 @scenario(root=True)
 def sqlite_that_may_only_be_read(world):
     """A file that another user owns: said before anything is started, not when the first mail comes."""
