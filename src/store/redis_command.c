@@ -1,10 +1,8 @@
 /*
  * redis_command.c - an operation as a command. What can be computed here is (expiry, slots), so that the script stays small.
- *
- * An array of lengths and bytes is written by hand: hiredis's redisFormatCommandArgv() does the same through printf, and took half
- * of what an operation cost the loop.
  */
 #include <assert.h>
+#include <hiredis/hiredis.h>
 #include <string.h>
 
 #include "redis_internal.h"
@@ -17,28 +15,20 @@ static const char letters[] = {
     [STORE_ALLOW] = 'a', [STORE_DENY] = 'd',
 };
 
-/* "*14\r\n" and "$3\r\n". */
-static void put_count(struct buf *out, char what, size_t n)
-{
-    char text[24];
-    size_t at = sizeof text;
-    text[--at] = '\n';
-    text[--at] = '\r';
-    do
-        text[--at] = (char)('0' + n % 10);
-    while ((n /= 10) > 0);
-    text[--at] = what;
-    buf_put(out, text + at, sizeof text - at);
-}
-
 void redis_format(struct buf *out, const struct str *words, size_t count)
 {
-    put_count(out, '*', count);
+    const char *texts[WORDS_MAX];
+    size_t sizes[WORDS_MAX];
+    char *command = NULL;
+    assert(count <= WORDS_MAX);
     for (size_t i = 0; i < count; i++) {
-        put_count(out, '$', words[i].n);
-        buf_put(out, words[i].p, words[i].n);
-        buf_put(out, "\r\n", 2);
+        texts[i] = words[i].n ? words[i].p : "";
+        sizes[i] = words[i].n;
     }
+    int n = redisFormatCommandArgv(&command, (int)count, texts, sizes);
+    assert(n > 0);
+    buf_put(out, command, (size_t)n);
+    redisFreeCommand(command);
 }
 
 static enum store_table table_of(const struct store_operation *op)
