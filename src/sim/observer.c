@@ -14,7 +14,7 @@ void observer_init(struct observer *o, struct ledger *l)
 {
     *o = (struct observer){.ledger = l};
     o->pending = xmalloc(sizeof *o->pending);
-    o->pending[o->pending_count++] = (struct pending){OBSERVED_GREETING, 0};
+    o->pending[o->pending_count++] = (struct pending){.what = OBSERVED_GREETING};
 }
 
 static void push(struct observer *o, enum observed what, size_t message)
@@ -22,7 +22,7 @@ static void push(struct observer *o, enum observed what, size_t message)
     if (o->closing)
         return;
     o->pending = xrealloc(o->pending, (o->pending_count + 1) * sizeof *o->pending);
-    o->pending[o->pending_count++] = (struct pending){what, message};
+    o->pending[o->pending_count++] = (struct pending){.what = what, .message = message};
 }
 
 /* --- what the client sends -------------------------------------------------------------------------------------------------- */
@@ -49,23 +49,40 @@ static enum observed classify(struct str line)
     return str_ends_nocase(line, STR(" LAST")) ? OBSERVED_LAST_CHUNK : OBSERVED_CHUNK;
 }
 
-/* --- chunks (RFC 3030): exactly the octets announced are content, whatever the reply ----------------------------------------- */
+/* --- chunks (RFC 3030): exactly the octets announced are content, whatever the reply ----------------------------------- */
 
 static void chunks_forget(struct chunks *c)
 {
     buf_clear(&c->octets);
-    c->addressed = c->binary = c->last = false;
+    c->begun = c->addressed = c->binary = c->last = false;
+    c->round++;
+}
+
+/* It was refused: its octets are of no message. */
+static void chunk_refused(struct chunks *c, const struct pending *p)
+{
+    if (p->round != c->round || p->length == 0 || p->start + p->length > c->octets.n)
+        return;
+    char *at = c->octets.p + p->start;
+    memmove(at, at + p->length, c->octets.n - p->start - p->length);
+    c->octets.n -= p->length;
 }
 
 static void chunk_done(struct observer *o)
 {
     struct chunks *c = &o->chunks;
+    struct pending *newest = o->pending_count > 0 ? &o->pending[o->pending_count - 1] : NULL;
+    if (!c->last && c->meant && newest && newest->what == OBSERVED_CHUNK) {
+        newest->start = c->start;
+        newest->length = c->octets.n - c->start;
+        newest->round = c->round;
+    }
     if (!c->last)
         return;
-    struct pending *newest = o->pending_count > 0 ? &o->pending[o->pending_count - 1] : NULL;
     if (c->meant && newest && newest->what == OBSERVED_LAST_CHUNK) /* else it was refused before its octets came */
         newest->message = ledger_client_chunks(o->ledger, buf_view(&c->octets), c->binary);
-    chunks_forget(c);
+    if (c->meant)
+        chunks_forget(c);
 }
 
 static void chunk_begin(struct observer *o, struct str line)
@@ -81,6 +98,7 @@ static void chunk_begin(struct observer *o, struct str line)
     }
     c->last = word_take(&rest, &last) && str_eq_nocase(last, STR("LAST")) && str_trim(rest).n == 0;
     c->meant = c->addressed;
+    c->start = c->octets.n;
     if (c->left == 0)
         chunk_done(o);
 }
@@ -105,9 +123,9 @@ static void chunks_follow(struct observer *o, enum observed what, struct str lin
     if (what == OBSERVED_RSET || what == OBSERVED_EHLO || what == OBSERVED_HELO)
         chunks_forget(c);
     else if (what == OBSERVED_MAIL && c->octets.n == 0)
-        c->binary = memmem(line.p, line.n, "BODY=BINARYMIME", 15) != NULL;
+        c->begun = true, c->binary = memmem(line.p, line.n, "BODY=BINARYMIME", 15) != NULL;
     else if (str_starts_nocase(line, STR("RCPT")))
-        c->addressed = true;
+        c->addressed = c->begun;
     else
         chunk_begin(o, line);
 }
@@ -158,7 +176,7 @@ static bool take_command(struct observer *o)
         o->answered_early = false;
     else
         push(o, what, what == OBSERVED_LAST_CHUNK ? SIZE_MAX : 0);
-    if (what == OBSERVED_DATA)
+    if (what == OBSERVED_DATA && !o->chunks.binary) /* for that one it is refused (RFC 3030 3): no content comes */
         o->state = OBSERVE_WAITING;
     chunks_follow(o, what, line);
     buf_consume(&o->sent, end + 1);
@@ -280,6 +298,8 @@ static void answered(struct observer *o, struct pending to, unsigned code)
         chunks_forget(&o->chunks);
         o->chunks.left = 0;
     }
+    if (to.what == OBSERVED_CHUNK && !ok)
+        chunk_refused(&o->chunks, &to);
     if (to.what == OBSERVED_DATA) {
         o->state = code == 354 ? OBSERVE_CONTENT : OBSERVE_COMMANDS;
     } else if (code == 354) {

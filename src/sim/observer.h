@@ -2,8 +2,9 @@
  * observer.h - what one client connection shows of the rules: one reply for each command, in order; replies well formed; content
  * ended by CRLF.CRLF alone. It sees the bytes that the client sends and those that the server answers, and knows nothing else.
  *
- * Commands are counted as lines; from DATA answered 354 on, content is followed to its end and given to the ledger, and so are the
- * octets of chunks. Once STARTTLS is answered 220 nothing that was said behind it in clear counts. Violations go to the ledger.
+ * Commands are counted as lines; from DATA answered 354 on, content is followed to its end and given to the ledger, and so are
+ * the octets of chunks. Once STARTTLS is answered 220 nothing that was said behind it in clear counts. Violations go to the
+ * ledger.
  */
 #ifndef POSTERN_SIM_OBSERVER_H
 #define POSTERN_SIM_OBSERVER_H
@@ -29,7 +30,12 @@ struct observer {
     struct ledger *ledger;
     struct buf sent;           /* not yet understood */
     enum { OBSERVE_COMMANDS, OBSERVE_WAITING, OBSERVE_CONTENT } state;
-    struct pending { enum observed what; size_t message; } *pending; /* commands without a reply, oldest first */
+    struct pending { /* commands without a reply, oldest first */
+        enum observed what;
+        size_t message;            /* of a dot or a last chunk: in the ledger */
+        size_t start, length;      /* of another chunk: where its octets are among those of its message */
+        unsigned round;
+    } *pending;
     size_t pending_count;
     struct buf content;        /* as sent, since the 354 */
     struct buf line;           /* of the server's, not yet whole */
@@ -48,9 +54,11 @@ struct observer {
     struct chunks {            /* BDAT */
         struct buf octets;     /* of all chunks of the present message */
         uint64_t left;         /* of the present one, still to come */
+        size_t start;          /* of it among `octets` */
         bool last;             /* LAST stood behind its size */
         bool meant;            /* it came where a chunk may come; else it is eaten and forgotten */
-        bool addressed;        /* a RCPT went before */
+        bool begun, addressed; /* MAIL, then RCPT went before */
+        unsigned round;        /* counts the messages: what is remembered of one is not meant for the next */
         bool binary;           /* MAIL said BODY=BINARYMIME */
     } chunks;
 };

@@ -40,9 +40,10 @@ static const struct conversation_case cases[] = {
     {"chunk", {G, {"BDAT 6 LAST\r\nab\r\ncdNOOP\r\n", "502 no\r\n250 ok\r\n"}}, false, NULL},
     {"chunk without LAST", {G, {"BDAT 6\r\nab\r\ncd", "250 ok\r\n"}}, false, NULL},
     {"no chunk after all", {G, {"BDAT x LAST\r\nNOOP\r\n", "501 no\r\n250 ok\r\n"}}, false, NULL},
-    {"250 to chunks without a backend", {G, {"RCPT TO:<x>\r\nBDAT 2 LAST\r\nab", "250 ok\r\n250 ok\r\n"}}, false,
+    {"250 to chunks without a backend",
+     {G, {"MAIL\r\nRCPT TO:<x>\r\nBDAT 2 LAST\r\nab", "250 ok\r\n250 ok\r\n250 ok\r\n"}}, false,
      "250 after the dot, but no backend"},
-    {"250 before the octets", {G, {"RCPT TO:<x>\r\nBDAT 9 LAST\r\nab", "250 ok\r\n250 ok\r\n"}}, false,
+    {"250 before the octets", {G, {"MAIL\r\nRCPT TO:<x>\r\nBDAT 9 LAST\r\nab", "250 ok\r\n250 ok\r\n250 ok\r\n"}}, false,
      "250 to a last chunk whose octets had not come"},
     {"said in clear behind STARTTLS", {G, {"STARTTLS\r\nNOOP\r\nNO", "220 go\r\n"}, {"EHLO x\r\n", "250 mx\r\n"}}, false, NULL},
     {"behind a refused STARTTLS", {G, {"STARTTLS\r\nNOOP\r\n", "454 later\r\n"}}, false, "1 commands without a reply"},
@@ -157,15 +158,33 @@ Test(ledger, chunks_are_put_together)
     static const char *const three[] = {"MAIL FROM:<>\r\nRCPT TO:<x>\r\nBDAT 3\r\nabcBDAT 4\r\nBDATBDAT 0\r\n",
                                         "BDAT 2 LAST\r\n\n", ".QUIT\r\n", NULL};
     static const char *const forgotten[] = {
-        "BDAT 3\r\nabcMAIL FROM:<>\r\nRCPT TO:<x>\r\nBDAT 3\r\nnoRRSET\r\nRCPT TO:<x>\r\nBDAT 0 LAST\r\n", NULL};
-    static const char *const binary[] = {"MAIL FROM:<> BODY=BINARYMIME\r\nRCPT TO:<x>\r\nBDAT 3\r\na\nb", "bdat 2 last\r\n\r", "c",
-                                         NULL};
+        "BDAT 3\r\nabcMAIL FROM:<>\r\nRCPT TO:<x>\r\nBDAT 3\r\nnoRRSET\r\nMAIL FROM:<>\r\nRCPT TO:<x>\r\nBDAT 0 LAST\r\n", NULL};
+    static const char *const binary[] = {
+        "MAIL FROM:<> BODY=BINARYMIME\r\nRCPT TO:<x>\r\nBDAT 3\r\na\nb", "bdat 2 last\r\n\r", "c", NULL};
+    static const char *const refused[] = {"RCPT TO:<x>\r\nBDAT 2\r\nnoMAIL FROM:<>\r\nRCPT TO:<x>\r\nBDAT 1 LAST\r\nx", NULL};
+    chunks_seen(refused, "x\r\n");
     chunks_seen(three, "abcBDAT\r\n.\r\n");
     chunks_seen(forgotten, "");
     static const char *const body[] = {
         "MAIL FROM:<> BODY=BINARYMIME\r\nRCPT TO:<x>\r\nBDAT 6\r\na\nb\r\n\r", "BDAT 6 LAST\r\n\n.\n\r\r\n", NULL};
     chunks_seen(binary, "a\r\nb\r\nc\r\n");
     chunks_seen(body, "a\r\nb\r\n\r\n.\n\r\r\n");
+}
+
+/* Octets of a chunk that was refused are of no message; those before and behind it are. */
+Test(ledger, a_refused_chunk_is_left_out)
+{
+    struct ledger ledger = {0};
+    struct observer o;
+    observer_init(&o, &ledger);
+    observer_received(&o, STR("220 x\r\n"));
+    observer_sent(&o, STR("MAIL FROM:<>\r\nRCPT TO:<x>\r\nBDAT 1\r\naBDAT 2\r\nbbBDAT 1\r\nc"));
+    observer_received(&o, STR("250 a\r\n250 b\r\n250 c\r\n452 d\r\n250 e\r\n"));
+    observer_sent(&o, STR("BDAT 0 LAST\r\n"));
+    cr_assert_eq(ledger.count, 1);
+    cr_expect(str_eq(buf_view(&ledger.messages[0].content), STR("ac\r\n")));
+    observer_clear(&o);
+    ledger_clear(&ledger);
 }
 
 Test(ledger, one_backend_one_dot)
