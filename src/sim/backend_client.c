@@ -11,17 +11,21 @@
 
 #define VIOLATION(c, ...) ledger_violation(&(c)->backend->world->ledger, __VA_ARGS__)
 
-/* The setting that leads to this backend; NULL: none does. */
+/* The setting that leads to this backend; NULL: none does, or several that differ. */
 static const struct backend_setting *setting_of(const struct sim_backend *b)
 {
     const struct settings *set = &b->world->settings;
     const struct addr_port *at = &b->world->script->backends[b->index];
+    const struct backend_setting *found = NULL;
     for (size_t i = 0; i < set->backend_count; i++) {
         const struct backend_setting *x = &set->backends[i];
-        if (x->numeric ? addr_eq(&x->address.addr, &at->addr) && x->address.port == at->port : i == b->index)
-            return x;
+        if (!(x->numeric ? addr_eq(&x->address.addr, &at->addr) && x->address.port == at->port : i == b->index))
+            continue;
+        if (found && (found->client_address != x->client_address || found->tls != x->tls))
+            return NULL;
+        found = x;
     }
-    return NULL;
+    return found;
 }
 
 bool backend_wants_header(const struct sim_backend *b)

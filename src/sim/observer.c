@@ -54,7 +54,7 @@ static enum observed classify(struct str line)
 static void chunks_forget(struct chunks *c)
 {
     buf_clear(&c->octets);
-    c->begun = c->addressed = c->binary = c->last = false;
+    c->begun = c->accepted = c->addressed = c->binary = c->last = false;
     c->round++;
 }
 
@@ -116,14 +116,29 @@ static void take_octets(struct observer *o)
         chunk_done(o);
 }
 
+static void mail_seen(struct observer *o, struct str line)
+{
+    struct chunks *c = &o->chunks;
+    struct pending *newest = o->pending_count > 0 ? &o->pending[o->pending_count - 1] : NULL;
+    bool binary = memmem(line.p, line.n, "BODY=BINARYMIME", 15) != NULL;
+    if (newest) {
+        newest->binary = binary;
+        newest->round = c->round;
+    }
+    if (c->accepted)
+        return;
+    c->begun = true;
+    c->binary = binary;
+}
+
 /* What a command means for the chunks around it. That it is obeyed is believed: its reply comes later than what follows it. */
 static void chunks_follow(struct observer *o, enum observed what, struct str line)
 {
     struct chunks *c = &o->chunks;
     if (what == OBSERVED_RSET || what == OBSERVED_EHLO || what == OBSERVED_HELO)
         chunks_forget(c);
-    else if (what == OBSERVED_MAIL && c->octets.n == 0)
-        c->begun = true, c->binary = memmem(line.p, line.n, "BODY=BINARYMIME", 15) != NULL;
+    else if (what == OBSERVED_MAIL)
+        mail_seen(o, line);
     else if (str_starts_nocase(line, STR("RCPT")))
         c->addressed = c->begun;
     else
@@ -297,6 +312,10 @@ static void answered(struct observer *o, struct pending to, unsigned code)
         buf_clear(&o->sent);
         chunks_forget(&o->chunks);
         o->chunks.left = 0;
+    }
+    if (to.what == OBSERVED_MAIL && ok && to.round == o->chunks.round) {
+        o->chunks.accepted = true;
+        o->chunks.binary = to.binary;
     }
     if (to.what == OBSERVED_CHUNK && !ok)
         chunk_refused(&o->chunks, &to);

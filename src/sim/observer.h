@@ -34,6 +34,7 @@ struct observer {
         enum observed what;
         size_t message;            /* of a dot or a last chunk: in the ledger */
         size_t start, length;      /* of another chunk: where its octets are among those of its message */
+        bool binary;               /* MAIL with BODY=BINARYMIME */
         unsigned round;
     } *pending;
     size_t pending_count;
@@ -58,6 +59,7 @@ struct observer {
         bool last;             /* LAST stood behind its size */
         bool meant;            /* it came where a chunk may come; else it is eaten and forgotten */
         bool begun, addressed; /* MAIL, then RCPT went before */
+        bool accepted;         /* that MAIL was accepted: another one is not */
         unsigned round;        /* counts the messages: what is remembered of one is not meant for the next */
         bool binary;           /* MAIL said BODY=BINARYMIME */
     } chunks;
