@@ -156,7 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct perturbation how = choose(input);
     struct run r;
     run_script(&r, script, &how);
-    if (r.failure) {
+    if (r.failure && !strstr(r.failure, "no certificate can be made")) { /* the script names a host that no certificate can have */
         fprintf(stderr, "%s\n%.*s\n", r.failure, (int)script->source->n, script->source->text);
         abort();
     }
