@@ -30,7 +30,8 @@ struct ledger {
 void ledger_violation(struct ledger *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A client has sent a final dot; wire: what stood between DATA's CRLF and it, as sent. Returns the message's number. */
 size_t ledger_client_dot(struct ledger *l, struct str wire);
-/* The same of a last chunk: all octets of its chunks. binary: BODY=BINARYMIME, no octet of which may change; its header is text. */
+/* The same of a last chunk: all octets of its chunks. binary: BODY=BINARYMIME, no octet of which may change but for its header,
+ * which is text. */
 size_t ledger_client_chunks(struct ledger *l, struct str octets, bool binary);
 /* A backend has got a final dot, or all of a last chunk. Returns the message's number, or SIZE_MAX when no client has sent it (a
  * violation). */

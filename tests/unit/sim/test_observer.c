@@ -187,6 +187,22 @@ Test(ledger, a_refused_chunk_is_left_out)
     ledger_clear(&ledger);
 }
 
+/* A second MAIL is refused, and what it says of the body is nothing to the message. */
+Test(ledger, a_nested_mail_changes_nothing)
+{
+    struct ledger ledger = {0};
+    struct observer o;
+    observer_init(&o, &ledger);
+    observer_received(&o, STR("220 x\r\n"));
+    observer_sent(&o, STR("MAIL FROM:<>\r\nMAIL FROM:<> BODY=BINARYMIME\r\n"));
+    observer_received(&o, STR("250 a\r\n503 b\r\n"));
+    observer_sent(&o, STR("RCPT TO:<x>\r\nBDAT 3 LAST\r\n\r\n\n"));
+    cr_assert_eq(ledger.count, 1);
+    cr_expect(str_eq(buf_view(&ledger.messages[0].content), STR("\r\n\r\n")));
+    observer_clear(&o);
+    ledger_clear(&ledger);
+}
+
 Test(ledger, one_backend_one_dot)
 {
     struct ledger l = {0};
