@@ -113,8 +113,8 @@ size_t ledger_client_chunks(struct ledger *l, struct str octets, bool binary)
     return l->count - 1;
 }
 
-/* Where fields were removed, messages of which only the body is the same may be meant; one that is wholly the same comes first, and the longest:
- * anything ends with an empty one. */
+/* Where fields were removed, messages of which only the body is the same may be meant; one that is wholly the same comes first,
+ * and the longest: anything ends with an empty one. */
 enum likeness { UNLIKE, SAME_BODY, SAME };
 
 static enum likeness likeness(const struct ledger *l, struct str content, struct str meant)
