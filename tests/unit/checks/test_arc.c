@@ -3,8 +3,8 @@
  * with them.
  */
 #include "postern/checks/arc.h"
+#include "arc_judged.h"
 #include "signature.h"
-#include "signed.h"
 
 /* Sealed by dkimpy with this key: lists.example, then forward.example. */
 static const char record[] = "v=DKIM1; k=rsa; p=MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDRMCE3r+ZqeRiDMv6LyaiPvixsfNFNbCBE4u6ZNFM6UGdSoHj9452b4wwjnPsB"
@@ -54,34 +54,6 @@ static const char record[] = "v=DKIM1; k=rsa; p=MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCB
 #define BODY "Hello,\r\n\r\na text  with  spaces \r\n\r\n\r\n"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
-
-static void give_field(void *context, struct str field)
-{
-    arc_verifier_field(context, field);
-}
-
-static struct arc_verifier *feed(struct keys *k, struct str message, size_t chunk)
-{
-    struct arc_verifier *v = arc_verifier_new(k->now);
-    const char *end = memmem(message.p, message.n, "\r\n\r\n", 4);
-    size_t header = end ? (size_t)(end - message.p) + 2 : message.n;
-
-    each_field(str_sub(message, 0, header), give_field, v);
-    arc_verifier_end_of_header(v);
-    for (size_t at = header + 2; at < message.n; at += chunk)
-        arc_verifier_body(v, str_sub(message, at, at + chunk));
-    return v;
-}
-
-static struct arc_result judge(struct keys *k, struct str message, size_t chunk)
-{
-    struct arc_result r;
-    struct arc_verifier *v = feed(k, message, chunk);
-
-    cr_assert(arc_verifier_finish(v, ask_published, k, false, &k->arena, &r));
-    arc_verifier_free(&v);
-    return r;
-}
 
 static void open_dkimpy(struct keys *k)
 {
