@@ -89,18 +89,18 @@ export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:log_path=$reports/repor
 export LSAN_OPTIONS="report_objects=1"
 
 run_ctest() { # OPTION...
-    ctest --test-dir build-test -j "$jobs" --output-on-failure "$@" 2>&1 | tee "$reports/ctest.out" |
+    ctest --test-dir build-test --output-on-failure "$@" 2>&1 | tee "$reports/ctest.out" |
         grep -vE '^ *Start +[0-9]+:|^ *[0-9]+/[0-9]+ Test .* Passed |^Internal ctest changing'
     count_ctest "$reports/ctest.out"
 }
 
 step "tests"
 if [ $quick = 1 ]; then
-    run_ctest -LE 'e2e|sweep|slow'
+    run_ctest -j "$jobs" -LE 'e2e|sweep|slow'
 else
-    run_ctest -LE e2e
+    run_ctest -j "$jobs" -LE e2e
     step "end to end, with sanitizers"
-    run_ctest -L e2e
+    run_ctest -j $((jobs + 2)) -L e2e # they mostly wait for each other's servers
 fi
 for report in "$reports"/report*; do
     [ -e "$report" ] || continue
@@ -126,9 +126,9 @@ else
     failed=$((failed + 1))
 fi
 
-if [ -z "$fuzz_seconds" ]; then # two at once, all together in about 100 s
+if [ -z "$fuzz_seconds" ]; then # two at once, all together in about 60 s
     targets=(tests/fuzz/fuzz_*.c)
-    fuzz_seconds=$((200 / ${#targets[@]}))
+    fuzz_seconds=$((120 / ${#targets[@]}))
     fuzz_seconds=$((fuzz_seconds > 10 ? 10 : fuzz_seconds < 3 ? 3 : fuzz_seconds))
 fi
 if [ "$fuzz_seconds" -gt 0 ]; then
