@@ -1,9 +1,10 @@
 /*
  * map.c - entries in order of insertion, and an index of slots (open addressing, linear probing) that points into them.
  *
- * A removed entry stays in its place with no value (its slot keeps pointing at it, so that probing goes on past it) until the
- * entries are full; then the map is built anew, larger when it is well filled. So a removal never moves anything, and a cursor
- * stays good across it. The index has twice as many slots as there can be entries: a probe always ends at an empty slot.
+ * A removed entry stays in its place with no value (its slot keeps pointing at it, so that probing goes on past it, or is taken by
+ * the next key that comes by: one that is removed and put again all the time makes no chain) until the entries are full; then
+ * the map is built anew, larger when it is well filled. So a removal never moves anything, and a cursor stays good across it. The
+ * index has twice as many slots as there can be entries: a probe always ends at an empty slot.
  */
 #include "postern/base/map.h"
 
@@ -84,7 +85,7 @@ static void index_entry(struct map *m, size_t number)
 {
     size_t mask = 2 * m->cap - 1;
     size_t at = m->entries[number].hash & mask;
-    while (m->slots[at] != 0)
+    while (m->slots[at] != 0 && m->entries[m->slots[at] - 1].value)
         at = (at + 1) & mask;
     m->slots[at] = (uint32_t)number + 1;
 }
