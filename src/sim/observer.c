@@ -131,12 +131,17 @@ static void mail_seen(struct observer *o, struct str line)
     c->binary = binary;
 }
 
-/* What a command means for the chunks around it. That it is obeyed is believed: its reply comes later than what follows it. */
+static bool ends_transaction(enum observed what)
+{
+    return what == OBSERVED_RSET || what == OBSERVED_EHLO || what == OBSERVED_HELO;
+}
+
+/* What a command means for the chunks behind it. That it is obeyed is believed: its reply comes later than what follows it. */
 static void chunks_follow(struct observer *o, enum observed what, struct str line)
 {
     struct chunks *c = &o->chunks;
-    if (what == OBSERVED_RSET || what == OBSERVED_EHLO || what == OBSERVED_HELO)
-        chunks_forget(c);
+    if (ends_transaction(what))
+        o->state = OBSERVE_WAITING; /* unless it is refused, for its syntax or by the policy: what follows is read when that is known */
     else if (what == OBSERVED_MAIL)
         mail_seen(o, line);
     else if (str_starts_nocase(line, STR("RCPT")))
@@ -312,6 +317,11 @@ static void answered(struct observer *o, struct pending to, unsigned code)
         buf_clear(&o->sent);
         chunks_forget(&o->chunks);
         o->chunks.left = 0;
+    }
+    if (ends_transaction(to.what)) {
+        o->state = OBSERVE_COMMANDS;
+        if (ok)
+            chunks_forget(&o->chunks);
     }
     if (to.what == OBSERVED_MAIL && ok && to.round == o->chunks.round) {
         o->chunks.accepted = true;

@@ -157,18 +157,42 @@ Test(ledger, chunks_are_put_together)
 {
     static const char *const three[] = {"MAIL FROM:<>\r\nRCPT TO:<x>\r\nBDAT 3\r\nabcBDAT 4\r\nBDATBDAT 0\r\n",
                                         "BDAT 2 LAST\r\n\n", ".QUIT\r\n", NULL};
-    static const char *const forgotten[] = {
-        "BDAT 3\r\nabcMAIL FROM:<>\r\nRCPT TO:<x>\r\nBDAT 3\r\nnoRRSET\r\nMAIL FROM:<>\r\nRCPT TO:<x>\r\nBDAT 0 LAST\r\n", NULL};
     static const char *const binary[] = {
         "MAIL FROM:<> BODY=BINARYMIME\r\nRCPT TO:<x>\r\nBDAT 3\r\na\nb", "bdat 2 last\r\n\r", "c", NULL};
     static const char *const refused[] = {"RCPT TO:<x>\r\nBDAT 2\r\nnoMAIL FROM:<>\r\nRCPT TO:<x>\r\nBDAT 1 LAST\r\nx", NULL};
     chunks_seen(refused, "x\r\n");
     chunks_seen(three, "abcBDAT\r\n.\r\n");
-    chunks_seen(forgotten, "");
     static const char *const body[] = {
         "MAIL FROM:<> BODY=BINARYMIME\r\nRCPT TO:<x>\r\nBDAT 6\r\na\nb\r\n\r", "BDAT 6 LAST\r\n\n.\n\r\r\n", NULL};
     chunks_seen(binary, "a\r\nb\r\nc\r\n");
     chunks_seen(body, "a\r\nb\r\n\r\n.\n\r\r\n");
+}
+
+/* RSET and EHLO forget the chunks before them when they are obeyed, and not before that is known. */
+Test(ledger, chunks_are_forgotten)
+{
+    static const struct { const char *command, *replies, *meant; } rows[] = {
+        {"RSET", "250 a\r\n250 b\r\n250 c\r\n250 d\r\n", ""},
+        {"HELO x", "250 a\r\n250 b\r\n250 c\r\n250 d\r\n", ""},
+        {"RSET x", "250 a\r\n250 b\r\n250 c\r\n501 d\r\n", "noR\r\n"},
+        {"EHLO x y", "250 a\r\n250 b\r\n250 c\r\n501 d\r\n", "noR\r\n"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct ledger ledger = {0};
+        struct observer o;
+        struct buf said = {0};
+        observer_init(&o, &ledger);
+        observer_received(&o, STR("220 x\r\n"));
+        buf_printf(&said, "MAIL FROM:<>\r\nRCPT TO:<x>\r\nBDAT 3\r\nnoR%s\r\nMAIL FROM:<>\r\nRCPT TO:<x>\r\nBDAT 0 LAST\r\n", rows[i].command);
+        observer_sent(&o, buf_view(&said));
+        cr_assert_eq(ledger.count, 0);
+        observer_received(&o, str_of(rows[i].replies));
+        cr_assert_eq(ledger.count, 1);
+        cr_expect(str_eq(buf_view(&ledger.messages[0].content), str_of(rows[i].meant)), "row %zu", i);
+        buf_free(&said);
+        observer_clear(&o);
+        ledger_clear(&ledger);
+    }
 }
 
 /* Octets of a chunk that was refused are of no message; those before and behind it are. */
