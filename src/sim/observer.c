@@ -68,21 +68,40 @@ static void chunk_refused(struct chunks *c, const struct pending *p)
     c->octets.n -= p->length;
 }
 
+/* A MAIL that was refused for its syntax or place begins nothing; one refused by policy or for its size does. */
+static bool begins_transaction(unsigned code)
+{
+    return code != 553 && code != 555 && (code < 500 || code > 504);
+}
+
+/* A chunk that was refused before its octets came: they are of no message; and there is none any more, unless it only came out of
+ * place. */
+static void chunk_was_refused(struct observer *o)
+{
+    struct chunks *c = &o->chunks;
+    c->octets.n = c->start;
+    if (c->meant && begins_transaction(o->last_code))
+        chunks_forget(c);
+}
+
 static void chunk_done(struct observer *o)
 {
     struct chunks *c = &o->chunks;
     struct pending *newest = o->pending_count > 0 ? &o->pending[o->pending_count - 1] : NULL;
-    if (!c->last && c->meant && newest && newest->what == OBSERVED_CHUNK) {
+    if (!newest || newest->what != (c->last ? OBSERVED_LAST_CHUNK : OBSERVED_CHUNK)) {
+        chunk_was_refused(o);
+        return;
+    }
+    if (!c->meant)
+        return;
+    if (!c->last) {
         newest->start = c->start;
         newest->length = c->octets.n - c->start;
         newest->round = c->round;
-    }
-    if (!c->last)
         return;
-    if (c->meant && newest && newest->what == OBSERVED_LAST_CHUNK) /* else it was refused before its octets came */
-        newest->message = ledger_client_chunks(o->ledger, buf_view(&c->octets), c->binary);
-    if (c->meant)
-        chunks_forget(c);
+    }
+    newest->message = ledger_client_chunks(o->ledger, buf_view(&c->octets), c->binary);
+    chunks_forget(c);
 }
 
 static void chunk_begin(struct observer *o, struct str line)
@@ -279,12 +298,6 @@ static void forget_pending(struct observer *o)
 {
     memmove(o->pending, o->pending + 1, (o->pending_count - 1) * sizeof *o->pending);
     o->pending_count--;
-}
-
-/* A MAIL that was refused for its syntax or place begins nothing; one refused by policy or for its size does. */
-static bool begins_transaction(unsigned code)
-{
-    return code != 553 && code != 555 && (code < 500 || code > 504);
 }
 
 static void follow_transaction(struct observer *o, enum observed what, unsigned code)

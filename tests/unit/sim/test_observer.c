@@ -211,6 +211,27 @@ Test(ledger, a_refused_chunk_is_left_out)
     ledger_clear(&ledger);
 }
 
+/* The reply may come before the octets: out of place a chunk is of no message, and the transaction stays; else it is over. */
+Test(ledger, a_chunk_refused_before_its_octets)
+{
+    static const struct { const char *reply; size_t messages; } rows[] = {{"503 c\r\n", 1}, {"452 c\r\n", 0}};
+    for (size_t i = 0; i < 2; i++) {
+        struct ledger ledger = {0};
+        struct observer o;
+        observer_init(&o, &ledger);
+        observer_received(&o, STR("220 x\r\n"));
+        observer_sent(&o, STR("MAIL FROM:<>\r\nRCPT TO:<x>\r\nBDAT 3\r\n"));
+        observer_received(&o, STR("250 a\r\n553 b\r\n"));
+        observer_received(&o, str_of(rows[i].reply));
+        observer_sent(&o, STR("abcRCPT TO:<y>\r\nBDAT 1 LAST\r\nz"));
+        cr_assert_eq(ledger.count, rows[i].messages, "row %zu", i);
+        if (ledger.count > 0)
+            cr_expect(str_eq(buf_view(&ledger.messages[0].content), STR("z\r\n")));
+        observer_clear(&o);
+        ledger_clear(&ledger);
+    }
+}
+
 /* A second MAIL is refused, and what it says of the body is nothing to the message. */
 Test(ledger, a_nested_mail_changes_nothing)
 {
