@@ -142,7 +142,7 @@ static bool option_connections(struct config_reading *r, struct backend_setting 
         return false;
     if (str_to_u64(t.text, 100000, &b->connections) && b->connections > 0)
         return true;
-    diag_add(r->diags, DIAG_ERROR, t.span, "write a number from 1 to 100000; without the option there is no limit",
+    diag_add(r->diags, DIAG_ERROR, t.span, "write a number from 1 to 100000; without the option backend-connections holds",
              "'%.*s' is not a number of connections", STR_ARG(t.text));
     return false;
 }

@@ -80,7 +80,7 @@ struct backends *backends_new(struct proxy *p)
         struct backend *x = &b->list[i];
         x->pool = b;
         x->setting = s->backends[i];
-        x->slots.limit = x->setting.connections;
+        x->slots.limit = x->setting.connections ? x->setting.connections : s->backend_connections;
         x->task.run = probe_run;
         x->timer.fire = probe_timer;
         if (x->setting.tls != BACKEND_TLS_OFF) {

@@ -26,7 +26,7 @@ struct backend_setting { /* one item of `backend` or `route` */
     bool numeric;
     struct addr_port address; /* numeric: the address; else only the port */
     unsigned route;           /* 0: every domain without a route; n: routes[n - 1] */
-    uint64_t connections;     /* at once, at most; 0: no limit */
+    uint64_t connections;     /* at once, at most; 0: as settings.backend_connections says */
     enum client_address client_address; /* how it is told who the client is */
     enum backend_tls tls;
     struct str tls_name;      /* `verify NAME`: the name its certificate must have; empty: not verified by name */
