@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "postern/base/map.h"
+
 static bool at_line_end(const struct lexer *l)
 {
     return l->current.kind == TOKEN_EOL || l->current.kind == TOKEN_END;
@@ -32,9 +34,27 @@ static void complain_unknown(struct config_reading *r, struct token name)
     free(text);
 }
 
+/* How items are laid out (on a line of their own, or behind commas) makes no difference. */
+static void digest_items(struct config_reading *r, uint64_t *digest)
+{
+    struct arena scratch = {0};
+    struct lexer ahead = r->lexer;
+    ahead.diags = NULL;
+    ahead.arena = &scratch;
+    for (bool end = false; !end;) {
+        end = at_line_end(&ahead);
+        struct str word = ahead.current.text.n > 0 ? ahead.current.text : STR(",");
+        uint64_t both[] = {*digest, hash_bytes(word.p, word.n)};
+        *digest = hash_bytes(both, sizeof both);
+        lexer_take(&ahead);
+    }
+    arena_clear(&scratch);
+}
+
 static void read_items(struct config_reading *r, const struct setting_row *row)
 {
     size_t errors;
+    digest_items(r, (uint64_t *)(void *)((char *)r->s + row->offset));
     do {
         errors = r->diags->errors;
         row->item(r);

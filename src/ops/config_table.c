@@ -21,7 +21,8 @@ const struct setting_row setting_rows[] = {
      .group = grp, .help = hlp},
 #define SETTING_WORD(field, nm, wrds, preset, grp, hlp) \
     {.name = nm, .type = SETTING_ONE_OF, .offset = offsetof(struct settings, field), .number = preset, .words = wrds, .group = grp, .help = hlp},
-#define SETTING_LIST(field, nm, grp, hlp) {.name = nm, .type = SETTING_MANY, .item = setting_item_##field, .group = grp, .help = hlp},
+#define SETTING_LIST(field, nm, grp, hlp) \
+    {.name = nm, .type = SETTING_MANY, .offset = offsetof(struct settings, field##_digest), .item = setting_item_##field, .group = grp, .help = hlp},
 #include "postern/base/settings.def"
 };
 const size_t setting_row_count = sizeof setting_rows / sizeof setting_rows[0];

@@ -28,7 +28,7 @@ struct config_reading {
 struct setting_row {
     const char *name;
     enum setting_type type;
-    size_t offset;               /* of the field in struct settings; not for MANY */
+    size_t offset;               /* of the field in struct settings; MANY: of the digest */
     uint64_t minimum, maximum;   /* numbers: the range (milliseconds, octets); TEXT: length */
     uint64_t number;             /* default of numbers, BOOL and ONE_OF */
     const char *text;            /* default of TEXT and PATH; NULL: required */

@@ -49,6 +49,7 @@ struct settings {
 #define SETTING_FIELD_PATH struct str
 #define SETTING(field, name, type, preset, minimum, maximum, group, help) SETTING_FIELD_##type field;
 #define SETTING_WORD(field, name, words, preset, group, help) unsigned field;
+#define SETTING_LIST(field, name, group, help) uint64_t field##_digest; /* of its items as they were written */
 #include "postern/base/settings.def"
     struct str *domains;        /* lower case; ".example.org" stands for all names below it */
     size_t domain_count;

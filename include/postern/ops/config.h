@@ -22,6 +22,9 @@ bool config_load(const char *path, struct source_reader *reader, struct settings
 bool config_set(struct settings *s, struct source_reader *reader, const struct source *line, struct diags *diags);
 /* Is what is set complete (hostname, domains, listen, backend, policy)? Complains at file's first line. */
 bool config_complete(const struct settings *s, const struct source *file, struct diags *diags);
+/* Appends the names of the settings in which the two differ, with ", " between; false: there are none. How a list is laid out makes no difference;
+ * the order of its items does. */
+bool config_differences(const struct settings *a, const struct settings *b, struct buf *names);
 /* Advice on what is legal but unwise (check): no resolver and a public one in resolv.conf, journal in a directory that does not exist ... */
 void config_advise(const struct settings *s, struct diags *diags);
 /* The reference of all settings: text for terminals, Markdown for the README. */
