@@ -26,22 +26,10 @@ static void record_marks(struct transaction *t, const struct walk *w)
 
 static void record_passes(struct transaction *t)
 {
-    const struct settings *set = t->proxy->parts.settings;
-    for (struct recipient *r = t->recipients; r; r = r->next) {
-        if (!r->accepted || !r->scope || t->sender.null || facts_get(&r->scope->facts, FACT_GREYLIST_KEY)->state != FACT_KNOWN)
-            continue;
-        const struct greylist_keys *keys = greylist_keys_of(r->scope);
-        if (!keys)
-            continue;
-        struct store_operation op = {.kind = STORE_PASSED,
-                                     .mode = STORE_TOUCH,
-                                     .key = keys->row,
-                                     .client = keys->client,
-                                     .passes_known = set->greylist_passes,
-                                     .now_ms = loop_wall(t->proxy->parts.loop),
-                                     .ttl_ms = set->greylist_life};
-        store_record(t->proxy->parts.store, &op);
-    }
+    struct store_operation op;
+    for (struct recipient *r = t->recipients; r; r = r->next)
+        if (r->accepted && r->scope && greylist_pass(r->scope, &op))
+            store_record(t->proxy->parts.store, &op);
 }
 
 static bool policy_reads_history(const struct policy *p)

@@ -24,9 +24,18 @@ uint64_t store_rate_width(uint64_t window_ms)
     return width ? width : 1;
 }
 
+static bool is_settled(const struct store_operation *op, const struct store_result *r)
+{
+    uint64_t enough = op->now_ms >= STORE_FOREVER || op->life_ms > STORE_FOREVER - op->now_ms ? STORE_FOREVER : op->now_ms + op->life_ms;
+    bool counts = op->client.n && op->passes_known > 0;
+    return r->row.passed > 0 && r->row.expires_ms >= enough &&
+           (!counts || (r->client_passes >= op->passes_known && r->client_expires_ms >= enough));
+}
+
 void store_finish(const struct store_operation *op, struct store_result *result)
 {
     result->first_seen_ms = result->row.first_ms;
+    result->settled = op->kind == STORE_GREYLIST && is_settled(op, result);
     if (op->kind == STORE_GREYLIST || op->kind == STORE_PASSED)
         result->known = result->row.passed > 0 || (op->passes_known > 0 && result->client_passes >= op->passes_known);
     else if (op->kind == STORE_ALLOW || op->kind == STORE_DENY)
@@ -104,6 +113,7 @@ static bool look_at_client(struct rows *r, const struct store_operation *op, str
             return false;
     }
     result->client_passes = row.passed;
+    result->client_expires_ms = row.expires_ms;
     return true;
 }
 
@@ -128,7 +138,7 @@ static bool on_row(struct rows *r, const struct store_operation *op, struct stor
     if (got == GOT_FAILURE || !find_ruling(r, op, result) || !look_at_client(r, op, result))
         return false;
     result->found = got == GOT_ROW;
-    if (op->mode == STORE_TOUCH) {
+    if (op->mode == STORE_TOUCH && !(op->kind == STORE_GREYLIST && row.passed > 0)) {
         change(op, &row, got == GOT_NOTHING);
         if (!r->ops->put(r, table_of(op), op->key, &row, op->now_ms))
             return false;

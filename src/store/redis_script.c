@@ -6,7 +6,7 @@
  *     ARGV   1 operation (a letter, see redis_command.c), 2 touch (1 or 0), 3 now, 4 expiry of what is written, 5 client, 6
  *            amount, 7 refused, 8 width of a rate's slots, 9 slot of now, 10 rows are rates (1 or 0), 11 cursor, 12 rows a
  *            page, 13 pattern, 14 prefix to leave out
- *     reply  {found, first, last, expires, passed, refused, client passes, ruling, index of the ruling, count}; a list:
+ *     reply  {found, first, last, expires, passed, refused, client passes, client expires, ruling, index of the ruling, count}; a list:
  *            {cursor, key, row, key, row ...}; statistics: {cursor, rows, expired, passed}; forgetting: {cursor, rows removed}
  *
  * `now` is the caller's. Redis's own expiry only collects garbage: an hour after the row's end, counted by the server's clock
@@ -63,10 +63,11 @@ const char redis_script[] =
 "    row[5] = row[5] + tonumber(ARGV[7])\n"
 "  end\n"
 "end\n"
-"local function answer(found, row, passes, ruling, index, count)\n"
-"  return {found and 1 or 0, row[1], row[2], row[3], row[4], row[5], passes or 0, ruling or 0, index or 0, count or 0}\n"
-"end\n"
 "local NOTHING = {0, 0, 0, 0, 0}\n"
+"local function answer(found, row, client, ruling, index, count)\n"
+"  client = client or NOTHING\n"
+"  return {found and 1 or 0, row[1], row[2], row[3], row[4], row[5], client[4], client[3], ruling or 0, index or 0, count or 0}\n"
+"end\n"
 "\n"
 "if op == 'r' then\n" /* rate */
 "  local width, slot = tonumber(ARGV[8]), tonumber(ARGV[9])\n"
@@ -99,7 +100,7 @@ const char redis_script[] =
 "    if n[2] >= SLOTS then row[1] = (n[2] - SLOTS + 1) * width end\n"
 "    for i = 1, SLOTS do row[4] = row[4] + n[3 + i] end\n"
 "  end\n"
-"  return answer(found, row, 0, 0, 0, sum)\n"
+"  return answer(found, row, NOTHING, 0, 0, sum)\n"
 "end\n"
 "\n"
 "if op == 's' or op == 'f' then\n" /* show, forget */
@@ -143,14 +144,13 @@ const char redis_script[] =
 "end\n"
 "\n"
 "local row, found = live(redis.call('GET', KEYS[1]))\n" /* mark, greylist, passed, history */
-"local next_key, passes, ruling, index = 2, 0, 0, 0\n"
+"local next_key, client, known, ruling, index = 2, NOTHING, false, 0, 0\n"
 "if ARGV[5] == '1' then\n"
-"  local client, known = live(redis.call('GET', KEYS[2]))\n"
+"  client, known = live(redis.call('GET', KEYS[2]))\n"
 "  if op == 'p' and touch then\n"
 "    change(client, not known)\n"
 "    put(KEYS[2], client, client[3])\n"
 "  end\n"
-"  passes = client[4]\n"
 "  next_key = 3\n"
 "end\n"
 "if #KEYS >= next_key then\n"
@@ -163,8 +163,8 @@ const char redis_script[] =
 "    end\n"
 "  end\n"
 "end\n"
-"if touch then\n"
+"if touch and not (op == 'g' and row[4] > 0) then\n"
 "  change(row, not found)\n"
 "  put(KEYS[1], row, row[3])\n"
 "end\n"
-"return answer(found, (found or touch) and row or NOTHING, passes, ruling, index)\n";
+"return answer(found, (found or touch) and row or NOTHING, client, ruling, index)\n";

@@ -3,8 +3,9 @@
  * loop.
  *
  *     loop     start: the operation is copied into a request, which is posted (bounded: beyond it the request fails at once)
- *     thread   takes what is posted, runs it in transactions of at most 50 (read transactions when all only peek), posts it back,
- *              writes to an eventfd. Between transactions it sweeps expired rows, at most 100 of a kind at a time
+ *     thread   takes what is posted, runs it in transactions of at most 50, posts it back, writes to an eventfd. A transaction in
+ *              which nobody is sure to write (greylist checks write for strangers only) begins as a reader and becomes the
+ *              writer when one does. Between transactions it sweeps expired rows, at most 100 of a kind at a time
  *     loop     the eventfd wakes the task, which tells the answers, in the order of their starting
  *
  * A cancelled request stays where it is and is dropped when it comes back; not yet begun, it is not carried out. A transaction
@@ -158,10 +159,10 @@ static bool ensure_open(struct sqlite *s)
     return false;
 }
 
-static bool touches(struct store_request *const *batch, size_t n)
+static bool is_sure_to_write(struct store_request *const *batch, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (batch[i]->op->mode == STORE_TOUCH)
+        if (batch[i]->op->mode == STORE_TOUCH && batch[i]->op->kind != STORE_GREYLIST)
             return true;
     }
     return false;
@@ -180,9 +181,9 @@ static bool operate(struct sqlite *s, struct store_request *r)
 }
 
 /* All of them in one transaction, or none. */
-static bool transact(struct sqlite *s, struct store_request *const *batch, size_t n)
+static bool transact_as(struct sqlite *s, struct store_request *const *batch, size_t n, bool writer)
 {
-    if (!database_begin(&s->database, touches(batch, n)))
+    if (!database_begin(&s->database, writer))
         return false;
     for (size_t i = 0; i < n; i++) {
         if (!operate(s, batch[i])) {
@@ -191,6 +192,14 @@ static bool transact(struct sqlite *s, struct store_request *const *batch, size_
         }
     }
     return database_commit(&s->database);
+}
+
+/* A reader cannot become the writer when another process wrote since it began to read: then all is read again, as the writer. */
+static bool transact(struct sqlite *s, struct store_request *const *batch, size_t n)
+{
+    if (is_sure_to_write(batch, n))
+        return transact_as(s, batch, n, true);
+    return transact_as(s, batch, n, false) || (database_is_busy(&s->database) && transact_as(s, batch, n, true));
 }
 
 static void fail(struct store_request *const *batch, size_t n, const char *error)
@@ -210,7 +219,7 @@ static void run_batch(struct sqlite *s, struct store_request *const *batch, size
     if (database_is_broken(&s->database)) {
         close_database(s, database_error(&s->database));
         fail(batch, n, s->closed_because);
-    } else if (n == 1 || (s->database.failure & 0xff) == SQLITE_BUSY) { /* each would wait as long again */
+    } else if (n == 1 || database_is_busy(&s->database)) { /* each would wait as long again */
         fail(batch, n, database_error(&s->database));
     } else {
         for (size_t i = 0; i < n; i++)

@@ -311,6 +311,11 @@ bool database_sweep(struct database *d, uint64_t now_ms, size_t *removed)
     return false;
 }
 
+bool database_is_busy(const struct database *d)
+{
+    return (d->failure & 0xff) == SQLITE_BUSY;
+}
+
 bool database_is_broken(const struct database *d)
 {
     switch (d->failure & 0xff) {

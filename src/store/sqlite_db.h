@@ -43,13 +43,15 @@ enum {
 /* Makes the file and its tables, or brings an older schema up to date. */
 bool database_open(struct database *d, const char **error);
 void database_close(struct database *d);                    /* also when it is not open */
-/* touch: takes the write lock at once, waiting for who has it. What fails leaves no transaction open. */
+/* touch: takes the write lock at once, waiting for who has it; else with the first write. What fails leaves no transaction open. */
 bool database_begin(struct database *d, bool touch);
 bool database_commit(struct database *d);
 void database_rollback(struct database *d);
 /* Removes at most DATABASE_SWEEP_ROWS rows of each kind that expired long before now; *removed is the larger of the two
  * numbers. */
 bool database_sweep(struct database *d, uint64_t now_ms, size_t *removed);
+/* Another process was faster: it has the lock, or wrote since this transaction began to read. */
+bool database_is_busy(const struct database *d);
 /* The file cannot be trusted, or not be reached, with what is open now: close it and try again later. */
 bool database_is_broken(const struct database *d);
 /* What is open is not what stands at the path any more. (To put another file there, stop who uses it: SQLite would take the log

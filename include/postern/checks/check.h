@@ -81,6 +81,7 @@ struct scope {
     struct content_state *content; /* stage data: content.h; in the arena */
     struct note *notes;         /* in the arena */
     const struct greylist_keys *greylist; /* stage rcpt: in the arena, made when first wanted */
+    bool greylist_settled;                /* stage rcpt: the store knows so well who asks that one more pass says nothing new */
     struct fact_bits needed;    /* facts that somebody asked for so far */
     uint16_t run_count, run_cap;
     uint8_t stage;              /* enum stage */
@@ -145,6 +146,10 @@ struct str history_key(struct arena *arena, const struct addr *client); /* likew
 /* Whom a rate is about, as its store key, seen from s. A value of the fact it is counted by that is absent or empty is nobody. */
 enum rate_who { RATE_SOMEBODY, RATE_NOBODY, RATE_WHO_NOT_YET, RATE_WHO_ERROR };
 enum rate_who rate_key(struct scope *s, const struct declaration *rate, struct arena *arena, struct str *key);
+
+/* greylist.c: what to record when this recipient's message was delivered, kept beside the check that reads it. False: nothing; the greylist was not
+ * asked, the sender is null (it never earns a pass), or the pass would change nothing: most mail that passes writes nothing. Keys are the scope's. */
+bool greylist_pass(struct scope *recipient, struct store_operation *op);
 
 /* --- greylist_key.c: keys of the greylist; all in lower case, hashed where longer than STORE_KEY_MAX --- */
 struct greylist_keys {

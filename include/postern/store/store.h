@@ -21,7 +21,8 @@ enum store_kind {
     /* key; TOUCH sets it until now + ttl_ms, PEEK reads: result.found */
     STORE_MARK,
     /* key; TOUCH inserts when absent (it lives ttl_ms, the retry window; touching again does not make that longer) and notes
-     * last_seen. With `client` also looks at the known client, with `rulings` at what was allowed or denied */
+     * last_seen; a row that has passed is only read. With `client` also looks at the known client, with `rulings` at what was
+     * allowed or denied. result.settled: a pass of this message would tell the store nothing worth writing */
     STORE_GREYLIST,
     /* key (a greylist key): the recipient was accepted by the backend: known from now on, until now + ttl_ms at least; one more
      * pass for it, and for `client` when that is given. PEEK reads both */
@@ -69,6 +70,7 @@ struct store_operation {
     /* GREYLIST, PASSED */
     struct str client;           /* key of the client (who is asking, and the domain) whose passes count; STR_NONE: none */
     uint64_t passes_known;       /* passes after which the client is known; 0: never */
+    uint64_t life_ms;            /* GREYLIST: how long who passes now is to live at least */
     const struct str *rulings;   /* GREYLIST: keys of rulings, most specific first: the first that is there holds */
     size_t ruling_count;
     /* RATE, HISTORY */
@@ -99,9 +101,10 @@ struct store_result {
     const char *error;    /* NULL: none; static text */
     bool found;           /* it was there, not expired, before this operation: a TOUCH that inserts says false */
     bool known;           /* GREYLIST, PASSED: the row has passed, or the client often enough */
+    bool settled;         /* GREYLIST: the row has passed, the client (if any) often enough, and both live for life_ms more */
     uint64_t first_seen_ms; /* wall clock; with found, or inserted now: row.first_ms */
     struct store_row row; /* as it is after the operation; zero when there is none */
-    uint64_t client_passes;
+    uint64_t client_passes, client_expires_ms;
     enum store_ruling ruling;
     size_t ruling_index;  /* which of the operation's rulings it was */
     uint64_t count;       /* RATE: the sum, with what was added now; FORGET_ALL: rows removed */

@@ -23,15 +23,16 @@ static void greylisted(struct world *w, const char *client, const char *sender, 
 }
 
 /* The message was delivered: as the session records it. */
-static void pass(struct world *w, const char *client, const char *sender, const char *rcpt)
+static bool pass(struct world *w, const char *client, const char *sender, const char *rcpt)
 {
     struct scope *s = recipient(w, client, sender, rcpt, true);
-    const struct greylist_keys *keys = greylist_keys_of(s);
-    cr_assert_not_null(keys);
-    struct store_operation op = {.kind = STORE_PASSED, .mode = STORE_TOUCH, .key = keys->row, .client = keys->client,
-                                 .now_ms = loop_wall(w->loop), .ttl_ms = w->settings.greylist_life};
-    store_record(w->evidence.store, &op);
+    struct store_operation op;
+    world_run(w, s, CHECK_GREYLIST, 0);
+    bool worth_it = greylist_pass(s, &op);
+    if (worth_it)
+        store_record(w->evidence.store, &op);
     scope_unref(&s);
+    return worth_it;
 }
 
 Test(greylist, touch_and_peek)
@@ -51,7 +52,7 @@ Test(greylist, touch_and_peek)
     greylisted(&w, "203.0.113.9", "<>", "<u@our.test>", true, "0s", "no");
     pass(&w, "203.0.113.77", "<a@b.example>", "<u@our.test>");
     greylisted(&w, "203.0.113.9", "<a@b.example>", "<u@our.test>", false, "5m", "yes");
-    loop_advance_to(w.loop, loop_now(w.loop) + w.settings.greylist_life);
+    loop_advance_to(w.loop, loop_now(w.loop) + w.settings.greylist_life + w.settings.greylist_life / 36);
     greylisted(&w, "203.0.113.9", "<a@b.example>", "<u@our.test>", false, "(absent)", "no");
     world_close(&w);
 }
@@ -71,6 +72,33 @@ Test(greylist, known_after_two_passes)
     greylisted(&w, "203.0.113.9", "<d@b.example>", "<v@our.test>", false, "(absent)", "no");
     w.settings.greylist_passes = 3;
     greylisted(&w, "203.0.113.9", "<d@b.example>", "<v@our.test>", false, "(absent)", "no");
+    world_close(&w);
+}
+
+/* Each pass counts until the client is known; from then on one a day makes the life longer, so that it never ends before its time. */
+Test(greylist, most_passes_of_who_is_known_write_nothing)
+{
+    struct world w;
+    world_open(&w, "stage connect\n");
+    const uint64_t day = 86400000, life = w.settings.greylist_life;
+    cr_expect(pass(&w, "203.0.113.9", "<a@b.example>", "<u@our.test>"));
+    cr_expect(pass(&w, "203.0.113.9", "<a@b.example>", "<u@our.test>"), "the client has passed only once");
+    cr_expect(!pass(&w, "203.0.113.9", "<a@b.example>", "<u@our.test>"));
+    cr_expect(pass(&w, "203.0.113.9", "<a@b.example>", "<v@our.test>"), "another row");
+    cr_expect(!pass(&w, "203.0.113.9", "<>", "<u@our.test>") && !pass(&w, "203.0.113.9", "<>", "<u@our.test>"), "never earns any");
+    loop_advance_to(w.loop, loop_now(w.loop) + day);
+    cr_expect(!pass(&w, "203.0.113.9", "<a@b.example>", "<u@our.test>"), "it still lives for all of its life");
+    uint64_t last = loop_now(w.loop);
+    loop_advance_to(w.loop, last + life - 1);
+    greylisted(&w, "203.0.113.9", "<a@b.example>", "<u@our.test>", false, "36d23h59m59s999ms", "yes");
+    cr_expect(pass(&w, "203.0.113.9", "<a@b.example>", "<u@our.test>"));
+    cr_expect(!pass(&w, "203.0.113.9", "<a@b.example>", "<u@our.test>"));
+    loop_advance_to(w.loop, loop_now(w.loop) + life);
+    greylisted(&w, "203.0.113.9", "<a@b.example>", "<u@our.test>", false, "72d23h59m59s999ms", "yes");
+    w.settings.greylist_passes = 0;
+    loop_advance_to(w.loop, loop_now(w.loop) + day / 2);
+    cr_expect(pass(&w, "203.0.113.9", "<a@b.example>", "<u@our.test>"));
+    cr_expect(!pass(&w, "203.0.113.9", "<a@b.example>", "<u@our.test>"), "no client is ever known: the row alone");
     world_close(&w);
 }
 

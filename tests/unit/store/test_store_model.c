@@ -86,6 +86,7 @@ static struct store_result model_answer(const struct store_operation *op)
         next = (struct store_row){0};
     } else if (op->kind != STORE_SHOW) {
         next = model_use(row, r.found, op, op->kind == STORE_GREYLIST && r.found ? 0 : now + op->ttl_ms);
+        next = op->kind == STORE_GREYLIST && r.found && row->passed ? *row : next;
     }
     r.row = op->kind >= STORE_ALLOW || (op->kind < STORE_SHOW && op->mode == STORE_TOUCH) ? next
             : r.found                                                                     ? *row
@@ -97,8 +98,12 @@ static struct store_result model_answer(const struct store_operation *op)
         if (op->kind == STORE_PASSED && op->mode == STORE_TOUCH)
             *client = model_use(client, live, op, now + op->ttl_ms), live = true;
         r.client_passes = live ? client->passed : 0;
+        r.client_expires_ms = live ? client->expires_ms : 0;
     }
     r.known = grey && (r.row.passed > 0 || (op->passes_known && r.client_passes >= op->passes_known));
+    r.settled = op->kind == STORE_GREYLIST && r.row.passed > 0 && r.row.expires_ms >= now + op->life_ms &&
+                (!op->client.n || !op->passes_known ||
+                 (r.client_passes >= op->passes_known && r.client_expires_ms >= now + op->life_ms));
     for (size_t i = 0; grey && op->kind == STORE_GREYLIST && i < op->ruling_count && !r.ruling; i++) {
         struct store_row *ruling = model_row(STORE_TABLE_RULINGS, op->rulings[i], now, &live);
         r.ruling = !live ? STORE_NO_RULING : ruling->passed ? STORE_ALLOWED : STORE_DENIED;
@@ -133,6 +138,7 @@ static struct store_operation any_operation(uint64_t now, const struct str rulin
                                  .ttl_ms = pick(40),
                                  .client = pick(3) ? any_key() : STR_NONE,
                                  .passes_known = pick(4),
+                                 .life_ms = pick(40),
                                  .rulings = rulings,
                                  .ruling_count = pick(3),
                                  .amount = pick(5),
@@ -163,6 +169,8 @@ static void compare(const char *name, int step, const struct store_operation *op
     SAME(row.refused);
     SAME(client_passes);
     if (op->kind == STORE_GREYLIST) {
+        SAME(settled);
+        SAME(client_expires_ms);
         SAME(ruling);
         SAME(ruling_index);
     }

@@ -48,6 +48,7 @@ Test(suite, greylist, .init = begin, .fini = end)
         r = ask(s, TOUCH(GREYLIST, "k", 1159, 50));
         cr_assert(r.found && r.known && r.row.passed == 1 && r.first_seen_ms == 150 && r.row.expires_ms == 1160, "%s",
                   names[kind]);
+        cr_assert(r.row.last_ms == 160, "%s: who has passed is only read", names[kind]);
         ask(s, TOUCH(PASSED, "k", 1159, 1000));
         r = ask(s, PEEK(GREYLIST, "k", 2158));
         cr_assert(r.known && r.row.passed == 2, "%s: renewed by use", names[kind]);
@@ -68,14 +69,27 @@ Test(suite, clients_are_known_after_some_passes, .init = begin, .fini = end)
         r = ask(s, TOUCH(PASSED, "second", 200, 1000, .client = client, .passes_known = 2));
         cr_assert(r.known && r.client_passes == 2, "%s", names[kind]);
         r = ask(s, look);
-        cr_assert(!r.found && r.known && r.client_passes == 2, "%s: a new row of a known client", names[kind]);
+        cr_assert(!r.found && r.known && !r.settled && r.client_passes == 2, "%s: a new row of a known client", names[kind]);
+        look = PEEK(GREYLIST, "first", 300, .client = client, .passes_known = 2, .life_ms = 800);
+        cr_assert(ask(s, look).settled, "%s", names[kind]);
+        look->life_ms = 801;
+        cr_assert(!ask(s, look).settled, "%s: its row would live longer", names[kind]);
+        ask(s, TOUCH(PASSED, "first", 250, 1000));
+        look->life_ms = 900;
+        cr_assert(ask(s, look).settled, "%s: as long as its client", names[kind]);
+        look->life_ms = 901;
+        cr_assert(!ask(s, look).settled, "%s: its client would live longer", names[kind]);
+        look->passes_known = 3, look->life_ms = 1;
+        cr_assert(!ask(s, look).settled, "%s: its client's passes still count", names[kind]);
+        look->passes_known = 0;
+        cr_assert(ask(s, look).settled, "%s: they never do", names[kind]);
         cr_assert(!ask(s, PEEK(GREYLIST, "third", 300, .client = client, .passes_known = 3)).known, "%s", names[kind]);
         cr_assert(!ask(s, PEEK(GREYLIST, "third", 300, .client = client)).known, "%s: 0 is never", names[kind]);
         cr_assert(!ask(s, PEEK(GREYLIST, "third", 300, .client = STR("other"), .passes_known = 2)).known, "%s", names[kind]);
         r = ask(s, PEEK(GREYLIST, "third", 1200, .client = client, .passes_known = 2));
         cr_assert(!r.known && r.client_passes == 0, "%s: the client's life is over", names[kind]);
         r = ask(s, PEEK(PASSED, "first", 300, .client = client, .passes_known = 9));
-        cr_assert(r.found && r.known && r.row.passed == 1 && r.client_passes == 2, "%s: a peek counts nothing", names[kind]);
+        cr_assert(r.found && r.known && r.row.passed == 2 && r.client_passes == 2, "%s: a peek counts nothing", names[kind]);
     }
 }
 
