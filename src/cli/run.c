@@ -1,7 +1,8 @@
 /*
  * run.c - `postern run`: the proxy with the real world in its hands: loop, sockets, DNS, store, journal, log; and what signals ask of it.
  *
- *     HUP        policy and certificates are read again (what has errors is logged, what runs stays); the journal is reopened
+ *     HUP        policy, certificates and the store's files are read again (what has errors is logged, what runs stays); the journal is reopened;
+ *                the configuration is read too, but only to say what in it needs a restart
  *     USR1       counters to the log
  *     TERM, INT  listeners close, idle clients are told 421, transactions finish, at most drain-time; a second one stops at once
  *
@@ -26,6 +27,7 @@
 enum { LOG_FLUSH_MS = 100, LOG_IDLE_MS = 1000, SIGNALS = 5 };
 
 struct running {
+    const char *config;
     struct settings settings;
     struct policy *policy;
     struct loop *loop;
@@ -175,36 +177,72 @@ static void log_ready(const struct running *r)
  * One descriptor a client, one a backend connection, one a message on disk: as many as we may have. Clients may take half of them, less what
  * DNS, store and files need: a client that we can take mail from but not give it to anybody is better told 421.
  */
-static void arrange_descriptors(struct settings *s)
+static uint64_t possible_sessions(const struct settings *s, struct rlimit *limit)
 {
     enum { OTHERS = 64 };
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    if (limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
+    if (getrlimit(RLIMIT_NOFILE, limit) != 0)
+        return s->max_sessions;
+    if (limit->rlim_cur < limit->rlim_max) {
+        limit->rlim_cur = limit->rlim_max;
+        setrlimit(RLIMIT_NOFILE, limit);
     }
-    uint64_t others = limit.rlim_cur / 2 < OTHERS ? limit.rlim_cur / 2 : OTHERS, clients = (limit.rlim_cur - others) / 2;
-    if (clients >= s->max_sessions)
-        return;
-    log_note(LOG_WARN_, "few-descriptors", "the limit of open files (%llu) is enough for %llu sessions at once, not %llu (max-sessions)",
-             (unsigned long long)limit.rlim_cur, (unsigned long long)clients, (unsigned long long)s->max_sessions);
-    s->max_sessions = clients ? clients : 1;
+    uint64_t others = limit->rlim_cur / 2 < OTHERS ? limit->rlim_cur / 2 : OTHERS, clients = (limit->rlim_cur - others) / 2;
+    clients = clients ? clients : 1;
+    return clients < s->max_sessions ? clients : s->max_sessions;
+}
+
+static void arrange_descriptors(struct settings *s)
+{
+    struct rlimit limit = {0};
+    uint64_t wanted = s->max_sessions;
+    s->max_sessions = possible_sessions(s, &limit);
+    if (s->max_sessions < wanted)
+        log_note(LOG_WARN_, "few-descriptors", "the limit of open files (%llu) is enough for %llu sessions at once, not %llu (max-sessions)",
+                 (unsigned long long)limit.rlim_cur, (unsigned long long)s->max_sessions, (unsigned long long)wanted);
 }
 
 /* ---- signals ---- */
+
+/* What was changed in the configuration does not take effect: nobody shall wait for it in vain. */
+static void compare_configuration(struct running *r)
+{
+    struct settings now;
+    struct diags diags = {0};
+    struct buf names = {0};
+    struct rlimit limit = {0};
+    if (!config_load(r->config, &source_files, &now, &diags)) {
+        log_diags(LOG_ERROR_, "configuration-error", &diags);
+    } else {
+        now.max_sessions = possible_sessions(&now, &limit);
+        if (config_differences(&r->settings, &now, &names))
+            log_note(LOG_WARN_, "restart-needed", "changed in the configuration, and taking effect at the next start: %.*s", STR_ARG(buf_view(&names)));
+    }
+    buf_free(&names);
+    settings_clear(&now);
+    diag_clear(&diags);
+}
+
+/* The files behind settings that are not the policy's; each that is no good leaves what runs. */
+static void renew_files(struct running *r)
+{
+    char *certificates = NULL, *store = NULL;
+    if (!set_certificates(r, &certificates))
+        log_note(LOG_ERROR_, "certificate-error", "%s; those that run stay", certificates);
+    if (!store_renew(r->store, &r->settings, &store))
+        log_note(LOG_ERROR_, "store-error", "%s; what was read before is used on", store);
+    free(certificates);
+    free(store);
+    proxy_renew_tls(r->proxy);
+}
 
 static void reload(struct running *r)
 {
     struct diags diags = {0};
     struct policy *fresh = load_policy(&r->settings, &diags);
-    char *error = NULL;
     if (r->journal)
         journal_reopen(r->journal);
-    if (!set_certificates(r, &error))
-        log_note(LOG_ERROR_, "certificate-error", "%s; those that run stay", error);
-    free(error);
+    renew_files(r);
+    compare_configuration(r);
     if (!fresh) {
         log_diags(LOG_ERROR_, "policy-error", &diags);
         log_note(LOG_ERROR_, "reload-failed", "the policy has errors; the one that runs stays");
@@ -382,7 +420,7 @@ static void tear_down(struct running *r)
 
 static int run(struct cli_args *a, const char *config)
 {
-    struct running r = {0};
+    struct running r = {.config = config};
     int status = EXIT_WRONG;
     if (read_files(&r, config) && set_up(&r, a)) {
         watch_signals(&r);

@@ -46,7 +46,7 @@ struct backends {
 static void probe_run(struct task *t);
 static void probe_timer(struct timer *t);
 
-/* `require` verifies as configured, or anyone when nothing was said; a CA file that cannot be read leaves a backend that nobody can reach. */
+/* NULL: it was logged why. `require` verifies as configured, or anyone when nothing was said; a CA file that cannot be read leaves a backend that nobody can reach. */
 static struct tls_context *make_tls(const struct backend_setting *set)
 {
     struct tls_fingerprint fingerprint;
@@ -63,7 +63,7 @@ static struct tls_context *make_tls(const struct backend_setting *set)
     }
     struct tls_context *c = tls_context_client(&options, &error);
     if (!c)
-        log_note(LOG_ERROR_, "backend-tls", "%s", error);
+        log_note(LOG_ERROR_, "backend-tls", "%.*s: %s", STR_ARG(set->host), error);
     free(error);
     arena_clear(&scratch);
     return c;
@@ -94,6 +94,18 @@ struct backends *backends_new(struct proxy *p)
         }
     }
     return b;
+}
+
+void backends_renew_tls(struct backends *b)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        struct backend *x = &b->list[i];
+        struct tls_context *fresh = x->setting.tls_name.n ? make_tls(&x->setting) : NULL;
+        if (!fresh)
+            continue;
+        tls_context_free(&x->tls);
+        x->tls = fresh;
+    }
 }
 
 static void end_probe(struct backend *b)

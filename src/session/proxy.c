@@ -45,6 +45,11 @@ void proxy_set_tls(struct proxy *p, struct tls_context *context)
     tls_context_free(&old);
 }
 
+void proxy_renew_tls(struct proxy *p)
+{
+    backends_renew_tls(p->backends);
+}
+
 bool proxy_wants_local(const struct proxy *p)
 {
     return p->tells_client;

@@ -53,6 +53,7 @@ void linger_end_all(struct proxy *p);
 struct backend;
 struct backends *backends_new(struct proxy *p);
 bool backends_want_client(const struct backends *b); /* one of them is told the client's address */
+void backends_renew_tls(struct backends *b);         /* as proxy_renew_tls() */
 void backends_start(struct backends *b);
 void backends_free(struct backends **b);
 bool backends_probed(const struct backends *b);     /* every first probe has ended */

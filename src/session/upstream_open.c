@@ -187,7 +187,7 @@ static void after_ehlo(struct upstream *u, const struct reply *r)
     ehlo_read(r, &u->arena, &u->extensions);
     bool offered = ehlo_has(&u->extensions, EXT_STARTTLS);
     if (set->tls == BACKEND_TLS_REQUIRE && !backend_tls_context(u->backend))
-        give_up_on(u, "its certificate cannot be verified: see the log of the start");
+        give_up_on(u, "its certificate cannot be verified: the log says why (backend-tls)");
     else if (!u->tls && set->tls != BACKEND_TLS_OFF && offered)
         say(u, OPENING_STARTTLS, "STARTTLS", STR(""));
     else if (!u->tls && set->tls == BACKEND_TLS_REQUIRE)

@@ -45,28 +45,34 @@ static bool read_password(const char *path, char **password, char **error)
     return good;
 }
 
-static struct store *open_redis(struct loop *l, struct network *n, struct resolver *names, const struct settings *s, char **error)
+/* password: heap, to be freed in either case; *out points into it. */
+static bool redis_settings_of(const struct settings *s, struct redis_settings *out, char **password, char **error)
 {
-    char *password = NULL;
-    if (s->redis_user.n > 0 && s->redis_password_file.n == 0) {
-        complain(error, "redis-user: a user needs a password: set redis-password-file");
-        return NULL;
-    }
-    if (s->redis_password_file.n > 0 && !read_password(s->redis_password_file.p, &password, error))
-        return NULL;
-    struct redis_settings settings = {
+    *password = NULL;
+    if (s->redis_user.n > 0 && s->redis_password_file.n == 0)
+        return complain(error, "redis-user: a user needs a password: set redis-password-file");
+    if (s->redis_password_file.n > 0 && !read_password(s->redis_password_file.p, password, error))
+        return false;
+    *out = (struct redis_settings){
         .address = s->redis,
         .ca = s->redis_ca,
         .name = s->redis_name,
         .certificate = s->redis_certificate,
         .key = s->redis_key,
         .user = s->redis_user,
-        .password = str_of(password),
+        .password = str_of(*password),
         .prefix = s->redis_prefix,
         .database = s->redis_database,
         .deadline_ms = s->store_deadline,
     };
-    struct store *store = store_redis(l, n, names, &settings, error);
+    return true;
+}
+
+static struct store *open_redis(struct loop *l, struct network *n, struct resolver *names, const struct settings *s, char **error)
+{
+    struct redis_settings settings;
+    char *password;
+    struct store *store = redis_settings_of(s, &settings, &password, error) ? store_redis(l, n, names, &settings, error) : NULL;
     free(password);
     return store;
 }
@@ -99,6 +105,17 @@ struct store *store_open(struct loop *l, struct network *n, struct resolver *nam
     if (s->store_path.n == 0)
         return patient(open_default(l), s);
     return path_good(s->store_path.p, error) ? patient(store_sqlite(l, s->store_path.p), s) : NULL; /* texts of settings end in NUL */
+}
+
+bool store_renew(struct store *s, const struct settings *settings, char **error)
+{
+    struct redis_settings redis;
+    char *password;
+    if (settings->store != STORE_REDIS)
+        return true;
+    bool good = redis_settings_of(settings, &redis, &password, error) && store_redis_renew(s, &redis, error);
+    free(password);
+    return good;
 }
 
 static struct stream *connect_nothing(struct network *n, struct str path, struct task *owner)

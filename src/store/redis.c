@@ -463,3 +463,18 @@ struct store *store_redis(struct loop *l, struct network *n, struct resolver *na
     timer_set_in(l, &x->reconnect, 0);
     return &x->store;
 }
+
+/* Who waits for the end of a back-off may have waited for just this. */
+bool store_redis_renew(struct store *s, const struct redis_settings *settings, char **error)
+{
+    struct redis *x = (struct redis *)(void *)s;
+    if (!redis_server_renew(&x->server, settings, error))
+        return false;
+    if (!str_eq(x->settings.password, settings->password))
+        x->settings.password = arena_str(&x->arena, settings->password);
+    if (x->state != READY)
+        x->back_off_ms = BACK_OFF_MIN_MS;
+    if (x->state == DOWN)
+        timer_set_in(s->loop, &x->reconnect, 0);
+    return true;
+}

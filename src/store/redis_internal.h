@@ -33,6 +33,8 @@ struct redis_server { /* texts in an arena of its owner */
 };
 /* Takes what the settings say of the server; network, resolver and loop are set. False with *error (heap text): it cannot be. */
 bool redis_server_set_up(struct redis_server *s, const struct redis_settings *settings, struct arena *arena, char **error);
+/* Reads the files for TLS anew. False with *error: those read before are used on. */
+bool redis_server_renew(struct redis_server *s, const struct redis_settings *settings, char **error);
 /* A stream to it, maybe dead from the start; over TLS it is CONNECTING until that is agreed on. NULL: the name is being looked up,
  * the owner will be woken and comes again. */
 struct stream *redis_server_connect(struct redis_server *s, struct task *owner);

@@ -66,21 +66,33 @@ static struct str written_host(const struct redis_server *s, struct arena *arena
     return s->host.n ? s->host : arena_str(arena, str_of(addr_format(&s->addresses[0].addr, text)));
 }
 
-static bool set_up_tls(struct redis_server *s, const struct redis_settings *settings, struct arena *arena, char **error)
+/* Reads the files for TLS; streams that run keep what they were made with. */
+static bool read_tls_files(struct redis_server *s, const struct redis_settings *settings, char **error)
 {
+    struct arena names = {0};
     struct tls_client_options options = {
         .verify = TLS_VERIFY_NAME,
-        .ca_file = settings->ca.n ? arena_cstr(arena, settings->ca) : NULL,
-        .certificate_file = settings->certificate.n ? arena_cstr(arena, settings->certificate) : NULL,
-        .key_file = settings->key.n ? arena_cstr(arena, settings->key) : NULL,
+        .ca_file = settings->ca.n ? arena_cstr(&names, settings->ca) : NULL,
+        .certificate_file = settings->certificate.n ? arena_cstr(&names, settings->certificate) : NULL,
+        .key_file = settings->key.n ? arena_cstr(&names, settings->key) : NULL,
     };
     char *why = NULL;
-    s->tls_name = settings->name.n ? arena_str(arena, settings->name) : written_host(s, arena);
-    s->tls = tls_context_client(&options, &why);
-    if (!s->tls)
+    struct tls_context *fresh = tls_context_client(&options, &why);
+    arena_clear(&names);
+    if (!fresh)
         complain(error, "redis: TLS cannot be used: %s", why);
     free(why);
-    return s->tls != NULL;
+    if (!fresh)
+        return false;
+    tls_context_free(&s->tls);
+    s->tls = fresh;
+    return true;
+}
+
+static bool set_up_tls(struct redis_server *s, const struct redis_settings *settings, struct arena *arena, char **error)
+{
+    s->tls_name = settings->name.n ? arena_str(arena, settings->name) : written_host(s, arena);
+    return read_tls_files(s, settings, error);
 }
 
 bool redis_server_set_up(struct redis_server *s, const struct redis_settings *settings, struct arena *arena, char **error)
@@ -102,6 +114,11 @@ bool redis_server_set_up(struct redis_server *s, const struct redis_settings *se
         return complain(error, "redis: redis-ca, redis-name, redis-certificate and redis-key are for TLS; write rediss://%.*s",
                         STR_ARG(path ? STR("HOST:PORT") : address));
     return true;
+}
+
+bool redis_server_renew(struct redis_server *s, const struct redis_settings *settings, char **error)
+{
+    return !s->tls || read_tls_files(s, settings, error);
 }
 
 /* --- connecting -------------------------------------------------------------------------------------------------------------- */

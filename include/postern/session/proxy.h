@@ -39,6 +39,9 @@ void proxy_start(struct proxy *p);
 void proxy_accept(struct proxy *p, struct stream *client, const struct arrival *arrival);
 /* The certificates for clients from now on (a reference is taken); NULL: no TLS in front. */
 void proxy_set_tls(struct proxy *p, struct tls_context *context);
+/* Reads the files of CA certificates that backends are verified by anew, for connections from now on; one that is no good is logged, and what was
+ * read before is used on. */
+void proxy_renew_tls(struct proxy *p);
 /* Does any backend want to know the client's own connection (XCLIENT's DESTADDR, PROXY): is arrival.local worth finding out? */
 bool proxy_wants_local(const struct proxy *p);
 void proxy_set_policy(struct proxy *p, struct policy *policy); /* for sessions from now on */

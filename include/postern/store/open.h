@@ -25,6 +25,10 @@ struct store *store_open(struct loop *l, struct network *n, struct resolver *nam
 /* What store_open() would complain of, without connecting to anything: for `postern check`. */
 bool store_settings_good(const struct settings *s, char **error);
 
+/* Reads the files that the settings name (Redis: those for TLS, the password) anew, for connections from now on; the one that runs, and what is in
+ * flight on it, goes on. s was opened with the same settings. False with *error (heap text): one of them is no good; all stays as it was. */
+bool store_renew(struct store *s, const struct settings *settings, char **error);
+
 /* The file at path (copied), made when it is not there, also when it is removed (with -wal and -shm beside it) while it is used.
  * Needs a real loop. Freeing it waits (at most 5 s) for what was recorded to be written. */
 struct store *store_sqlite(struct loop *l, const char *path);
@@ -47,5 +51,7 @@ struct redis_settings { /* texts are copied */
 /* NULL with *error: the address is none, or a file for TLS cannot be used. */
 struct store *store_redis(struct loop *l, struct network *n, struct resolver *names, const struct redis_settings *settings,
                           char **error);
+/* As store_renew(). */
+bool store_redis_renew(struct store *s, const struct redis_settings *settings, char **error);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * places.h - for tests of stores: a loop with a real clock, asking and waiting, a directory of its own.
+ * places.h - for tests of stores: a loop with a real clock, asking and waiting, a directory of its own, what was logged.
  */
 #ifndef TESTS_STORE_PLACES_H
 #define TESTS_STORE_PLACES_H
@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "postern/base/log.h"
 #include "postern/store/open.h"
 
 enum { PATIENCE_MS = 20000 };
@@ -129,6 +130,40 @@ static inline const char *file_in(const char *name, char out[128])
 {
     snprintf(out, 128, "%s/%s", directory, name);
     return out;
+}
+
+static inline void write_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    cr_assert(f && fputs(text, f) >= 0 && fclose(f) == 0);
+}
+
+/* --- the log --- */
+
+static struct buf logged; /* every line, as a string */
+
+static inline void keep_line(void *context, enum log_level level, struct str line)
+{
+    (void)context, (void)level;
+    buf_str(&logged, line);
+    buf_put(&logged, "\n", 2);
+    logged.n--;
+}
+
+static inline void log_keep(void)
+{
+    log_set_sink(keep_line, NULL);
+}
+
+static inline void log_forget(void)
+{
+    log_set_sink(NULL, NULL);
+    buf_free(&logged);
+}
+
+static inline bool log_has(const char *text)
+{
+    return logged.n > 0 && strstr(logged.p, text);
 }
 
 #endif

@@ -5,26 +5,15 @@
 
 #include <sys/stat.h>
 
-#include "postern/base/log.h"
-
 static struct network *network;
 static struct settings settings;
-static struct buf logged;
-
-static void keep_line(void *context, enum log_level level, struct str line)
-{
-    (void)context, (void)level;
-    buf_str(&logged, line);
-    buf_put(&logged, "\n", 2); /* read as a string */
-    logged.n--;
-}
 
 static void begin(void)
 {
     loop = loop_new();
     network = network_real(loop);
     settings_defaults(&settings);
-    log_set_sink(keep_line, NULL);
+    log_keep();
     directory_make();
 }
 
@@ -33,8 +22,7 @@ static void end(void)
     redis_end();
     directory_remove();
     settings_clear(&settings);
-    log_set_sink(NULL, NULL);
-    buf_free(&logged);
+    log_forget();
     free(network);
     loop_free(&loop);
 }
@@ -67,12 +55,6 @@ static bool is_kept(struct store *s)
     return ask(s, &op).found;
 }
 
-static void write_text(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "w");
-    cr_assert(f && fputs(text, f) >= 0 && fclose(f) == 0);
-}
-
 Test(open, memory, .init = begin, .fini = end)
 {
     settings.store = STORE_MEMORY;
@@ -97,7 +79,7 @@ Test(open, a_file, .init = begin, .fini = end)
         store_record(s, &op);
     cr_assert_str_eq(ask_any(s, &op).error, "file is not a database");
     store_free(&s);
-    cr_assert(strstr(logged.p, "store-failed"));
+    cr_assert(log_has("store-failed"));
     cr_assert_null(strstr(strchr(logged.p, '\n') + 1, "\n"), "one line a minute: %s", logged.p);
 }
 
@@ -118,7 +100,7 @@ Test(open, the_default, .init = begin, .fini = end)
     struct store *s = open_good();
     cr_assert(is_kept(s));
     store_free(&s);
-    cr_assert(strstr(logged.p, "store-in-memory"));
+    cr_assert(log_has("store-in-memory"));
     cr_assert_neq(access(STORE_DEFAULT_PATH, F_OK), 0);
 }
 
@@ -144,7 +126,7 @@ Test(open, redis, .init = begin, .fini = end)
     struct store_operation op = {.kind = STORE_MARK, .mode = STORE_TOUCH, .key = STR("k"), .now_ms = 1, .ttl_ms = 10};
     cr_assert_str_eq(ask_any(s, &op).error, "the Redis server does not take user and password");
     store_free(&s);
-    cr_assert(logged.n == 0 || !strstr(logged.p, "sesame"), "passwords are not logged: %s", logged.p);
+    cr_assert(!log_has("sesame"), "passwords are not logged: %s", logged.p);
     settings.redis_user = STR("default"); /* takes any password as long as none is set */
     s = open_good();
     cr_assert(is_kept(s));

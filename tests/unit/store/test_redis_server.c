@@ -3,24 +3,13 @@
  */
 #include "server.h"
 
-#include "postern/base/log.h"
-
 static struct network *network;
-static struct buf logged;
-
-static void keep_line(void *context, enum log_level level, struct str line)
-{
-    (void)context, (void)level;
-    buf_str(&logged, line);
-    buf_put(&logged, "\n", 2); /* read as a string */
-    logged.n--;
-}
 
 static void begin(void)
 {
     loop = loop_new();
     network = network_real(loop);
-    log_set_sink(keep_line, NULL);
+    log_keep();
     directory_make();
 }
 
@@ -28,8 +17,7 @@ static void end(void)
 {
     redis_end();
     directory_remove();
-    log_set_sink(NULL, NULL);
-    buf_free(&logged);
+    log_forget();
     free(network);
     loop_free(&loop);
 }
@@ -67,7 +55,7 @@ Test(tls, who_is_believed, .init = begin, .fini = end)
         struct store_result r = touch(s);
         if (cases[i].trouble) {
             cr_expect_str_eq(r.error, "the Redis server cannot be reached", "case %zu", i);
-            cr_expect(logged.n && strstr(logged.p, cases[i].trouble), "case %zu: %s", i, logged.p);
+            cr_expect(log_has(cases[i].trouble), "case %zu: %s", i, logged.p);
         } else {
             cr_expect_null(r.error, "case %zu: %s: %s", i, r.error, logged.p);
         }
@@ -237,7 +225,7 @@ Test(names, looked_up_and_tried_in_order, .init = begin, .fini = end)
         store_free(&s);
         resolver_free(&resolver);
     }
-    cr_assert(strstr(logged.p, "its name has no address"), "%s", logged.p);
+    cr_assert(log_has("its name has no address"), "%s", logged.p);
 }
 
 Test(names, a_name_that_is_none, .init = begin, .fini = end)
