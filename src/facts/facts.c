@@ -2,7 +2,8 @@
  * facts.c - the values of one scope, and look-ups along the chain of scopes.
  *
  * A scope holds few facts, so its slots are a short array in the order of arrival; a slot points to a value in the scope's arena, which never
- * moves. `home` says in which scope of the chain a fact lives.
+ * moves. `home` says in which scope of the chain a fact lives. Of a shadow policy, a second chain stands beside the first and is read through to
+ * it; writing never leaves its own chain.
  */
 #include "postern/facts/facts.h"
 
@@ -55,11 +56,26 @@ static struct fact_slot *slot_of(const struct facts *f, int id)
     return NULL;
 }
 
+int facts_beside(const struct facts *f, int id)
+{
+    const struct fact_info *info = schema_fact(f->schema, id);
+    if (!f->beside || info->flags & FACT_OF_POLICY)
+        return -1;
+    if (id < FACT_COUNT)
+        return id;
+    int theirs = schema_find(f->beside->schema, info->name);
+    bool same = theirs >= FACT_COUNT && str_eq(schema_fact(f->beside->schema, theirs)->definition, info->definition);
+    return same ? theirs : -1;
+}
+
 const struct value *facts_get(const struct facts *f, int id)
 {
     const struct facts *where = home(f, schema_fact(f->schema, id));
     const struct fact_slot *slot = where ? slot_of(where, id) : NULL;
-    return slot ? slot->value : &unknown;
+    if (slot || !f->beside)
+        return slot ? slot->value : &unknown;
+    int theirs = facts_beside(f, id);
+    return theirs < 0 ? &unknown : facts_get(f->beside, theirs);
 }
 
 bool facts_has(const struct facts *f, int id)

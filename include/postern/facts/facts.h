@@ -40,7 +40,7 @@ extern const char *const fact_type_names[]; /* as people read them: "yes or no",
  * SNAPSHOT: changes by nature; each evaluation has its own, in the evaluated scope.
  * ALSO_DATA: a fact of stage rcpt that stage data may read too, as a value of its own in the content scope (greylist.*: there it speaks for all
  * recipients of the message together). From a content scope it is written into and read from that scope, never from a recipient's.
- * KEY: rates may be counted by it: TEXT or ADDR, and its check waits for nothing.
+ * KEY: rates may be counted by it: TEXT, ADDR or NAMES (then by each of them).
  */
 enum { FACT_SNAPSHOT = 1, FACT_ALSO_DATA = 2, FACT_KEY = 4 };
 
@@ -64,7 +64,7 @@ struct fact_info {
     struct str name;
     enum fact_type type;
     enum stage stage;
-    unsigned flags;        /* FACT_SNAPSHOT, FACT_ALSO_DATA, FACT_KEY */
+    unsigned flags;        /* FACT_SNAPSHOT, FACT_ALSO_DATA, FACT_KEY, FACT_OF_POLICY */
     struct str deadline;   /* empty: error; else the word it becomes */
     struct str maker;      /* name of the check */
     struct str values;     /* WORD: its words, separated by spaces */
@@ -95,6 +95,7 @@ static inline bool fact_bit(const struct fact_bits *b, int id) { return b->word[
 struct facts {
     const struct schema *schema; /* borrowed: whoever holds the scope holds the schema */
     struct facts *parent;        /* the wider scope; NULL for connection */
+    const struct facts *beside;  /* of a shadow policy's scope: the applied policy's of the same stage, outlives this; else NULL */
     struct arena *arena;         /* where values are copied to; lives as long as this */
     const uint64_t *now_ms;      /* monotonic now, for at_ms; may be NULL */
     uint64_t start_ms;           /* of the connection */
@@ -108,10 +109,13 @@ void facts_init(struct facts *f, const struct schema *schema, enum stage stage, 
 void facts_clear(struct facts *f); /* frees slots (values live in the arena) */
 
 /*
- * The value that evaluation in f's scope sees: snapshots from f itself, others from the scope of the fact's stage.
+ * The value that evaluation in f's scope sees: snapshots from f itself, others from the scope of the fact's stage; what those beside have
+ * of the same fact, when f's own chain has nothing.
  * Never NULL: an unknown fact gives a value with state FACT_UNKNOWN. A fact whose stage comes after f's is unknown.
  */
 const struct value *facts_get(const struct facts *f, int id);
+/* The same fact by the schema of those beside: built-in, save OF_POLICY; declared with the same name and definition. -1: there is none. */
+int facts_beside(const struct facts *f, int id);
 
 /* Writers: into the scope of the fact's stage (snapshots: into f). Writing a second time is a programmer error (assert), except that a
  * value given by facts_set_value() stays: later writes to it are ignored (--assume against the check that makes the fact). Types are
