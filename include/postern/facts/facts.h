@@ -42,7 +42,7 @@ extern const char *const fact_type_names[]; /* as people read them: "yes or no",
  * recipients of the message together). From a content scope it is written into and read from that scope, never from a recipient's.
  * KEY: rates may be counted by it: TEXT, ADDR or NAMES (then by each of them).
  */
-enum { FACT_SNAPSHOT = 1, FACT_ALSO_DATA = 2, FACT_KEY = 4 };
+enum { FACT_SNAPSHOT = 1, FACT_ALSO_DATA = 2, FACT_KEY = 4, FACT_OF_POLICY = 8 };
 
 enum fact_state { FACT_UNKNOWN, FACT_ABSENT, FACT_KNOWN, FACT_ERROR };
 
