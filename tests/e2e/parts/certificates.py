@@ -50,11 +50,11 @@ class Authority:
         self.made = 0
         openssl("req", "-x509", *self.KINDS["ec"], "-nodes", "-days", "300", "-subj", "/CN=the tests' authority", "-keyout", self.key, "-out", self.file)
 
-    def certificate(self, *names, kind="ec"):
+    def certificate(self, *names, kind="ec", use="serverAuth"):
         self.made += 1
         file, key, request, extensions = (os.path.join(self.folder, f"{self.made}.{suffix}") for suffix in ("pem", "key", "csr", "ext"))
         with open(extensions, "w", encoding="ascii") as f:
-            f.write("subjectAltName=" + ",".join(f"DNS:{n}" for n in names) + "\nextendedKeyUsage=serverAuth\nbasicConstraints=critical,CA:FALSE\n"
+            f.write("subjectAltName=" + ",".join(f"DNS:{n}" for n in names) + f"\nextendedKeyUsage={use}\nbasicConstraints=critical,CA:FALSE\n"
                     "keyUsage=critical,digitalSignature\n")
         openssl("req", "-new", *self.KINDS[kind], "-nodes", "-subj", f"/CN={names[0]}", "-keyout", key, "-out", request)
         openssl("x509", "-req", "-in", request, "-CA", self.file, "-CAkey", self.key, "-set_serial", str(1000 + self.made), "-days", "200", "-sha256",

@@ -8,14 +8,15 @@ from .process import can_connect, expect, free_port, wait_until
 
 
 class Redis:
-    """certificate: over TLS alone (authority: whose clients it takes, when they must show a certificate). user, password: nobody else may enter."""
+    """certificate: over TLS alone (authority: who made it). clients: whose certificates clients must show. user, password: nobody else may enter."""
 
-    def __init__(self, world, certificate=None, authority=None, user=None, password=None, port=None):
+    def __init__(self, world, certificate=None, authority=None, clients=None, user=None, password=None, port=None):
         self.world = world
         self.folder = world.folder("redis")
         self.port = port or free_port()
         self.certificate = certificate
         self.authority = authority
+        self.clients = clients
         self.user, self.password = user, password
         self.process = None
 
@@ -33,7 +34,7 @@ class Redis:
 
     def command(self):
         tls = ["--port", "0", "--tls-port", str(self.port), "--tls-cert-file", self.certificate.file, "--tls-key-file", self.certificate.key,
-               "--tls-ca-cert-file", self.authority.file, "--tls-auth-clients", "no"] if self.certificate else ["--port", str(self.port)]
+               "--tls-ca-cert-file", (self.clients or self.authority).file, "--tls-auth-clients", "yes" if self.clients else "no"] if self.certificate else ["--port", str(self.port)]
         users = ["--user", self.user, "on", f">{self.password}", "~postern:*", "+@all", "--user", "default", "off"] if self.user else []
         return ["redis-server", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", self.folder, *tls, *users]
 
