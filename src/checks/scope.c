@@ -12,6 +12,7 @@
 
 #include "content_taps.h"
 #include "internal.h"
+#include "rate_turns.h"
 
 static struct path path_copy(struct arena *arena, const struct path *p)
 {
@@ -81,6 +82,7 @@ void scope_unref(struct scope **scope)
     while (s && --s->references == 0) {
         struct scope *parent = s->parent;
         content_taps_free(s);
+        rate_turns_free(s);
         dns_view_free(&s->dns);
         store_view_free(&s->store);
         facts_clear(&s->facts);

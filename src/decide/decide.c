@@ -24,6 +24,7 @@
 
 #include "bits.h"
 #include "decide_internal.h"
+#include "postern/checks/rate.h"
 
 /* --- starting --- */
 
@@ -109,6 +110,8 @@ static bool step(struct scope *s, size_t i)
     bits_add(&s->needed, &before);
     if (result == CHECK_DONE) {
         run->done = true;
+        if (s->turns) /* before anybody else looks at, or counts by, what is known now */
+            rate_turns_go(s);
         return true;
     }
     if (any_unknown(s, &asked)) {
@@ -221,15 +224,24 @@ void decide_open_all(struct scope *s)
 
 /* --- deciding --- */
 
-/* No walk stops for a monitor rule: the rates that those lack which were come by are asked for behind it. */
-static void start_monitored_rates(struct scope *s, const struct walk_input *decided)
+static struct walk_input input_of_walk(const struct scope *s, const struct decide_input *in)
 {
-    struct walk_input in = *decided;
+    const struct settings *settings = s->world->settings;
+    return (struct walk_input){.stage = s->stage, .facts = &s->facts, .score = in->score, .negative = in->negative,
+                               .help = settings->help, .id = in->id,
+                               .negative_limit = (int64_t)settings->negative_score_limit, .with_monitor = in->with_monitor,
+                               .with_trace = in->with_trace};
+}
+
+/* No walk stops for a monitor rule: the rates that those lack which were come by are asked for behind it. */
+void decide_monitored(struct scope *s, const struct decide_input *in)
+{
+    struct walk_input input = input_of_walk(s, in);
     struct walk walk;
     if (!policy_monitors_rates(s->policy, s->stage))
         return;
-    in.with_monitor = true;
-    policy_walk(s->policy, &in, &s->arena, &walk);
+    input.with_monitor = true;
+    policy_walk(s->policy, &input, &s->arena, &walk);
     for (int id = bits_next(&walk.wanted, FACT_COUNT); id >= 0; id = bits_next(&walk.wanted, id + 1)) {
         uint16_t instance;
         if (check_of_fact(s->policy, id, &instance) == CHECK_RATE)
@@ -255,18 +267,15 @@ static bool provide_wanted(struct scope *s, const struct fact_bits *wanted, cons
 
 enum decide_result decide_stage(struct scope *s, const struct decide_input *in, struct walk *out)
 {
-    const struct settings *settings = s->world->settings;
-    struct walk_input walk = {.stage = s->stage, .facts = &s->facts, .score = in->score, .negative = in->negative,
-                              .help = settings->help, .id = in->id,
-                              .negative_limit = (int64_t)settings->negative_score_limit, .with_monitor = in->with_monitor,
-                              .with_trace = in->with_trace};
+    struct walk_input walk = input_of_walk(s, in);
     do {
         if (s->stage == STAGE_DATA) /* before gathering, which ends the wait on its deadline: recipients are heard first */
             greylist_collect(s, in, false);
         decide_gather(s);
         policy_walk(s->policy, &walk, &s->arena, out);
         if (out->done) {
-            start_monitored_rates(s, &walk);
+            if (!in->monitors_later)
+                decide_monitored(s, in);
             return DECIDE_DONE;
         }
     } while (provide_wanted(s, &out->wanted, in));

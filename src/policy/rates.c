@@ -3,8 +3,9 @@
  *
  *     rate NAME connections|errors|messages|recipients|unknown by FACT over DURATION
  *
- * It makes the fact rate.NAME, a snapshot: every stage that reads it sees the count of its own moment. It can be read from the stage on in which
- * the fact it is counted by is known; and that must be known when the counted thing happens (rates.def). Only rates that a rule reads are counted.
+ * It makes the fact rate.NAME, a snapshot: every stage that reads it sees the count of its own moment. It can be read from the stage of the fact it
+ * is counted by on; and that stage must have begun when the counted thing happens (rates.def): whoever has to be asked for the fact has been asked
+ * by then, and the count waits for the answer (checks/rate_turns.c). Only rates that a rule reads are counted.
  */
 #include "loader.h"
 
@@ -22,6 +23,12 @@ static const enum stage rate_stages[RATE_COUNT] = {
 #undef RATE
 };
 
+/* May it be counted by facts of this stage? A message is not counted by those of a recipient. */
+static bool stage_counts(enum rate_kind kind, enum stage stage)
+{
+    return fact_readable(&(struct fact_info){.stage = stage}, rate_stages[kind]);
+}
+
 void rates_markdown(struct buf *out)
 {
     static const char *const help[RATE_COUNT] = {
@@ -33,7 +40,8 @@ void rates_markdown(struct buf *out)
     for (size_t i = 0; i < RATE_COUNT; i++) {
         buf_printf(out, "| `%s` | %s | ", rate_words[i], help[i]);
         for (int stage = 0; stage <= (int)rate_stages[i]; stage++)
-            buf_printf(out, "%s%s", stage ? ", " : "", stage_names[stage]);
+            if (stage_counts((enum rate_kind)i, (enum stage)stage))
+                buf_printf(out, "%s%s", stage ? ", " : "", stage_names[stage]);
         buf_cstr(out, " |\n");
     }
 }
@@ -61,10 +69,16 @@ static const char *hint_keys(struct loader *l, struct str name, enum rate_kind k
     size_t count = 0;
     for (int id = 0; id < FACT_COUNT; id++) {
         const struct fact_info *info = schema_fact(l->policy->schema, id);
-        if (info->flags & FACT_KEY && info->stage <= rate_stages[kind])
+        if (info->flags & FACT_KEY && stage_counts(kind, info->stage))
             keys[count++] = arena_cstr(&l->scratch, info->name);
     }
     return hint_words(l, name, keys, count);
+}
+
+/* What a rate of this kind counts, in the plural. */
+static const char *things(enum rate_kind kind)
+{
+    return kind == RATE_UNKNOWN ? "unknown recipients" : rate_words[kind];
 }
 
 static bool parse_key(struct parser *p, struct declaration *d)
@@ -84,7 +98,11 @@ static bool parse_key(struct parser *p, struct declaration *d)
         return false;
     }
     if (info->stage > rate_stages[d->counts]) {
-        COMPLAIN(l, RATE_KEY_LATE, t.span, hint_keys(l, STR(""), d->counts), rate_words[d->counts], STR_ARG(t.text));
+        COMPLAIN(l, RATE_KEY_LATE, t.span, hint_keys(l, STR(""), d->counts), things(d->counts), STR_ARG(t.text));
+        return false;
+    }
+    if (!stage_counts(d->counts, info->stage)) {
+        COMPLAIN(l, RATE_KEY_RECIPIENT, t.span, hint_keys(l, STR(""), d->counts), STR_ARG(t.text), things(d->counts));
         return false;
     }
     lexer_take(&p->lexer);

@@ -300,7 +300,8 @@ void closing_take(struct transaction *t)
     content_free(&t->content);
     bool all = true;
     each_scope(t, gather, &all);
-    if (all || !p->parts.journal || p->closing_count >= CLOSING_MAX || p->draining || p->ending) {
+    bool awaited = p->parts.journal || rates_may_be_late(t->policy);
+    if (all || !awaited || p->closing_count >= CLOSING_MAX || p->draining || p->ending) {
         if (p->ending) /* else its session may go on, and what is not known yet is not to be taken for an error there */
             each_scope(t, expire, NULL);
         finish(t);

@@ -8,28 +8,20 @@
  *   messages      the backend took the message
  *
  * What is refused here is not counted (save connections), so a limit lets through what it says, however often the rest is tried again. Operations
- * reach the store in the order of events, so what a session asks later sees what it did before.
+ * reach the store in the order of events, so what a session asks later sees what it did before; where it is not known yet for whom something counts,
+ * when that is known (checks/rate.h), for which closing.c waits.
  */
 #include <string.h>
 
+#include "postern/checks/rate.h"
 #include "session.h"
 
 /* `amount` for whomever each of these rates is counted by, seen from this scope. */
 static void add(struct scope *scope, enum rate_kind kind, uint64_t amount)
 {
-    struct arena arena = {0};
     size_t n = policy_rate_count(scope->policy, kind);
-    for (size_t i = 0; i < n; i++) {
-        const struct declaration *rate = policy_rate(scope->policy, kind, i);
-        struct store_operation op = {.kind = STORE_RATE,
-                                     .mode = STORE_TOUCH,
-                                     .amount = amount,
-                                     .window_ms = rate->window_ms,
-                                     .now_ms = loop_wall(scope->world->loop)};
-        if (rate_key(scope, rate, &arena, &op.key) == RATE_SOMEBODY)
-            store_record(scope->world->store, &op);
-    }
-    arena_clear(&arena);
+    for (size_t i = 0; i < n; i++)
+        rate_count(scope, policy_rate(scope->policy, kind, i), amount);
 }
 
 void rates_connection(struct session *s)
@@ -67,8 +59,17 @@ void rates_answer(const struct session *s, const struct recipient *r)
 
 void rates_message(const struct transaction *t)
 {
-    if (t->scopes[STAGE_MAIL])
-        add(t->scopes[STAGE_MAIL], RATE_MESSAGES, 1);
+    if (t->scopes[STAGE_DATA] && !t->exempt)
+        add(t->scopes[STAGE_DATA], RATE_MESSAGES, 1);
+}
+
+bool rates_may_be_late(const struct policy *p)
+{
+    for (int kind = 0; kind < RATE_COUNT; kind++)
+        for (size_t i = 0; i < policy_rate_count(p, (enum rate_kind)kind); i++)
+            if (rate_is_asked_for(p, policy_rate(p, (enum rate_kind)kind, i)))
+                return true;
+    return false;
 }
 
 /*

@@ -126,6 +126,22 @@ static void refuse(struct session *s, struct recipient *r, const struct walk *w)
     s->stirred = true;
 }
 
+static struct decide_input input_of_stage(struct session *s, const struct stage_verdict v[STAGE_COUNT])
+{
+    return (struct decide_input){.score = ruling_score(v, STAGE_RCPT), .negative = ruling_negative(v, STAGE_RCPT),
+                                 .id = session_record_id(s), .monitors_later = true};
+}
+
+/* Recipients may be decided in any order. The rates that monitor rules read are asked for in theirs: they see what those before it have counted. */
+static void monitor_one(struct session *s, struct recipient *r)
+{
+    struct stage_verdict v[STAGE_COUNT];
+    stages_verdicts(s, v);
+    struct decide_input in = input_of_stage(s, v);
+    r->monitored = true;
+    decide_monitored(r->scope, &in);
+}
+
 /* DECIDING: true when it has become something else. */
 static bool decide_one(struct session *s, struct recipient *r)
 {
@@ -140,7 +156,7 @@ static bool decide_one(struct session *s, struct recipient *r)
         open_rcpt(s, r, &ruling);
     r->class = STR("accept");
     if (!ruling.skip_rest) {
-        struct decide_input in = {.score = ruling_score(v, STAGE_RCPT), .negative = ruling_negative(v, STAGE_RCPT), .id = session_record_id(s)};
+        struct decide_input in = input_of_stage(s, v);
         struct walk walk;
         if (decide_stage(r->scope, &in, &walk) == DECIDE_NOT_YET) {
             s->awaits_evidence = true;
@@ -220,6 +236,8 @@ void recipients_run(struct session *s)
     for (struct recipient *r = t->next_spoken; r; r = r->next) {
         if (r->state == RECIPIENT_DECIDING && !(earlier_waits && s->in_turn))
             decide_one(s, r);
+        if (r->verdict.present && !earlier_waits && !r->monitored)
+            monitor_one(s, r);
         if (r->state == RECIPIENT_DECIDED && !earlier_waits)
             class_one(s, r);
         earlier_waits |= r->state == RECIPIENT_DECIDING || r->state == RECIPIENT_DECIDED;

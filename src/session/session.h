@@ -67,6 +67,7 @@ struct recipient {
     enum { RECIPIENT_DECIDING, RECIPIENT_DECIDED, RECIPIENT_RELAYED, RECIPIENT_ANSWERED, RECIPIENT_SPOKEN } state;
     enum relay_state relay;
     bool again;                    /* sent to a second backend connection after it had been accepted by the first */
+    bool monitored;                /* the rates that monitor rules read were asked for */
     bool accepted;                 /* spoken with 2xx */
     uint64_t hold_until;           /* mono; tarpit */
     struct reply reply;
@@ -295,6 +296,7 @@ void rates_errors(struct session *s);     /* those since the last call */
 void rates_recipient(const struct session *s, const struct recipient *r); /* it goes on to the backend */
 void rates_answer(const struct session *s, const struct recipient *r);    /* what the backend, or who else, said to it is known */
 void rates_message(const struct transaction *t);                         /* the backend has it */
+bool rates_may_be_late(const struct policy *p); /* somebody may have to be asked for whom something counts */
 bool rates_want_turns(const struct policy *p); /* recipients must be decided one after the other */
 
 /* --- verbs.c --- */

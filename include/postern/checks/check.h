@@ -80,6 +80,8 @@ struct scope {
     struct check_run *runs;     /* in the arena; only checks that were started */
     struct content_state *content; /* stage data: content.h; in the arena */
     struct note *notes;         /* in the arena */
+    struct rate_turn *turns;    /* rate_turns.h: what waits for a fact of this scope, a ring; NULL: nothing */
+    struct rate_turn *looks;    /* those in rings of this scope or of outer ones that are its own */
     const struct greylist_keys *greylist; /* stage rcpt: in the arena, made when first wanted */
     bool greylist_settled;                /* stage rcpt: the store knows so well who asks that one more pass says nothing new */
     struct fact_bits needed;    /* facts that somebody asked for so far */
@@ -142,10 +144,6 @@ enum check_result check_step(struct scope *s, struct check_run *run);
 /* What a fact's key is made of, for the session's records: the store key of marks and of greylist entries (kept here, next to the checks that read them). */
 struct str mark_key(struct arena *arena, struct str name, const struct addr *client); /* IPv6 by /64 */
 struct str history_key(struct arena *arena, const struct addr *client); /* likewise */
-
-/* Whom a rate is about, as its store key, seen from s. A value of the fact it is counted by that is absent or empty is nobody. */
-enum rate_who { RATE_SOMEBODY, RATE_NOBODY, RATE_WHO_NOT_YET, RATE_WHO_ERROR };
-enum rate_who rate_key(struct scope *s, const struct declaration *rate, struct arena *arena, struct str *key);
 
 /* greylist.c: what to record when this recipient's message was delivered, kept beside the check that reads it. False: nothing; the greylist was not
  * asked, the sender is null (it never earns a pass), or the pass would change nothing: most mail that passes writes nothing. Keys are the scope's. */

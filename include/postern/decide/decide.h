@@ -21,6 +21,7 @@ struct decide_input {
     int64_t negative;            /* of it, what negative scores gave (ruling_negative) */
     struct str id;
     bool with_monitor, with_trace;
+    bool monitors_later;         /* decide_monitored() is called in its turn: decide_stage() does not ask for monitor rules */
     struct scope *const *recipients; /* stage data: scopes of the accepted recipients, for greylist in stage data; borrowed */
     size_t recipient_count;
 };
@@ -38,6 +39,8 @@ void decide_open_all(struct scope *s);
 bool decide_gather(struct scope *s);
 /* The stage of s. DONE: *out holds the verdict (in s's arena). NOT_YET: *out holds how far it came. */
 enum decide_result decide_stage(struct scope *s, const struct decide_input *in, struct walk *out);
+/* The stage of s has been decided (with this `in`): the rates that its monitor rules would come to are asked for; nobody waits for them. */
+void decide_monitored(struct scope *s, const struct decide_input *in);
 /* The facts known so far are all there will be: unknown ones of s and its parents get their deadline values (the record must close). */
 void decide_expire(struct scope *s);
 /* Mono time of the next deadline among s and its parents; UINT64_MAX: none. */

@@ -343,11 +343,7 @@ Test(decide, m_negative_scores_have_one_limit)
 
 static void count_recipients(struct world *w, struct scope *s, uint64_t amount)
 {
-    struct store_operation op = {.kind = STORE_RATE, .mode = STORE_TOUCH, .amount = amount, .now_ms = loop_wall(w->loop)};
-    const struct declaration *rate = policy_rate(w->policy, RATE_RECIPIENTS, 0);
-    op.window_ms = rate->window_ms;
-    cr_assert_eq(rate_key(s, rate, &w->arena, &op.key), RATE_SOMEBODY);
-    store_record(w->evidence.store, &op);
+    rate_count(s, policy_rate(w->policy, RATE_RECIPIENTS, 0), amount);
 }
 
 static const char *rate_seen(struct world *w, struct scope *s)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "postern/checks/content.h"
+#include "postern/checks/rate.h"
 #include "postern/decide/decide.h"
 #include "postern/decide/record.h"
 
