@@ -65,6 +65,16 @@ static void session_free(void *session)
     SSL_SESSION_free(session);
 }
 
+void tls_context_renew(struct tls_context *c, uint64_t now_ms)
+{
+    if (c->server) {
+        tls_tickets_start(&c->tickets, now_ms);
+        return;
+    }
+    map_free(&c->sessions, session_free);
+    c->sessions = map_new();
+}
+
 void tls_context_free(struct tls_context **c)
 {
     struct tls_context *x = *c;

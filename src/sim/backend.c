@@ -295,7 +295,6 @@ void sim_backend_change(struct sim_backend *b, const struct backend_step *change
         break;
     case BACKEND_CERTIFICATE:
         b->credentials = change->credentials;
-        tls_context_free(&b->tls);
         break;
     }
 }
@@ -312,7 +311,6 @@ void sim_backend_clear(struct sim_backend *b)
 {
     while (b->connections)
         backend_conn_free(b->connections);
-    tls_context_free(&b->tls);
     free(b->rules);
     buf_free(&b->lines);
 }

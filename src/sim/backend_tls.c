@@ -3,23 +3,13 @@
  * (credentials.h). What the proxy thinks of the certificate is its own affair, and what this is about.
  */
 #include "backend_internal.h"
-#include "credentials.h"
 #include "postern/net/tls.h"
 
-#include <stdlib.h>
-
-static struct tls_context *context_of(struct sim_backend *b)
+static struct tls_context *context_of(const struct sim_backend *b)
 {
-    struct world *w = b->world;
+    const struct world *w = b->world;
     const struct credentials *mine = b->credentials ? b->credentials : w->script->backend_credentials[b->index];
-    if (!b->tls && mine) {
-        struct tls_certificate one = {.certificate_pem = mine->certificate, .key_pem = mine->key};
-        struct tls_server_options options = {.certificates = &one, .count = 1, .now_ms = loop_wall(w->loop)};
-        char *error = NULL;
-        b->tls = tls_context_server(&options, &error);
-        free(error);
-    }
-    return b->tls;
+    return mine ? contexts_backend(w->script->contexts, mine) : NULL;
 }
 
 void backend_start_tls(struct backend_conn *c)

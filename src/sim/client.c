@@ -156,18 +156,11 @@ void sim_client_send(struct sim_client *c, struct str bytes)
 
 void sim_client_tls(struct sim_client *c, struct str server_name, enum tls_asked asked)
 {
-    struct world *w = c->world;
-    struct tls_client_options any = {.verify = TLS_VERIFY_OFF, .tls12 = asked == TLS_ASKED_12};
-    char *error = NULL;
-    if (!c->stream || c->cut)
-        return;
-    if (!w->client_tls[asked])
-        w->client_tls[asked] = tls_context_client(&any, &error);
-    free(error);
-    if (!w->client_tls[asked])
+    struct tls_context *context = c->stream && !c->cut ? contexts_client(c->world->script->contexts, asked) : NULL;
+    if (!context)
         return;
     wire_encrypted(&c->wire);
-    stream_start_tls(&c->stream, w->client_tls[asked], server_name);
+    stream_start_tls(&c->stream, context, server_name);
 }
 
 void sim_client_notify(struct sim_client *c)

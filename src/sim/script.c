@@ -155,6 +155,7 @@ void script_free(struct script **script)
     for (size_t i = 0; i < s->policy_count; i++)
         policy_unref(&s->policies[i]);
     settings_clear(&s->settings);
+    contexts_free(&s->contexts);
     authority_clear(&s->authority);
     arena_clear(&s->arena);
     free(s->steps);

@@ -7,7 +7,7 @@
 #ifndef POSTERN_SIM_SCRIPT_H
 #define POSTERN_SIM_SCRIPT_H
 
-#include "credentials.h"
+#include "contexts.h"
 #include "postern/base/addr.h"
 #include "postern/base/arena.h"
 #include "postern/base/settings.h"
@@ -17,7 +17,6 @@
 enum { ACTORS_MAX = 9, BACKENDS_MAX = 9 }; /* clients and backends are numbered from 1 */
 #define SIM_EPOCH_MS UINT64_C(1795291200000) /* 2026-11-21T20:00:00Z: when every transcript begins */
 
-enum tls_asked { TLS_ASKED_USUAL, TLS_ASKED_12 /* nothing newer than TLS 1.2 */ };
 
 enum step_kind {
     /* the client */
@@ -160,6 +159,7 @@ struct script {
     unsigned backend_count;
     struct authority authority; /* of the backends' certificates */
     const struct credentials *backend_credentials[BACKENDS_MAX]; /* what each shows at first; NULL: the proxy never asks */
+    struct contexts *contexts;  /* of TLS, for all its runs */
 };
 
 /* Takes the source. NULL when there are errors (in diags). */

@@ -433,6 +433,7 @@ struct script *script_parse(struct source *source, struct diags *diags)
     size_t errors = diags->errors;
     s->source = source;
     authority_init(&s->authority);
+    s->contexts = contexts_new();
     settings_defaults(&s->settings);
     while (parser_next_line(&p))
         parse_line(&p);

@@ -8,8 +8,6 @@
 #include "postern/base/random.h"
 #include "postern/checks/dnsbl.h"
 #include "postern/decide/record.h"
-#include "postern/net/tls.h"
-#include "postern/net/tls_make.h"
 #include "postern/policy/policy.h"
 #include "postern/store/store.h"
 
@@ -18,7 +16,6 @@
 #include <string.h>
 
 enum { RANDOM_SEED = 20261121, DNS_QUEUE = 10000, TTL_MAX = 86400, NEGATIVE_TTL_MAX = 3600 };
-#define DAY_MS UINT64_C(86400000)
 #define PATIENCE_MS UINT64_C(120000)          /* of an expectation: below every time-out of a client's */
 #define SESSION_END_MS UINT64_C(10800000)     /* all sessions are over three hours after their clients left */
 
@@ -77,6 +74,7 @@ void world_begin(struct world *w, const struct script *script, const struct pert
     random_fix(RANDOM_SEED);
     memset(counters, 0, COUNTER_COUNT * sizeof *counters);
     w->loop = loop_new_simulated(SIM_EPOCH_MS);
+    contexts_begin(script->contexts);
     log_set_sink(seen_log, w);
     sim_spool_take(w);
     if (how->spool_file)
@@ -94,43 +92,14 @@ void world_begin(struct world *w, const struct script *script, const struct pert
     w->store = sim_store_new(w);
 }
 
-/* Whatever files the script's `certificate` lines name: nothing outside is read. The first is for the host name, the others for
- * what stands before ".pem". */
-static bool make_certificate(struct world *w, size_t i, struct tls_certificate *out)
-{
-    struct str file = w->settings.certificates[i].file;
-    size_t slash = file.n;
-    while (slash > 0 && file.p[slash - 1] != '/')
-        slash--;
-    size_t end = str_ends_nocase(file, STR(".pem")) ? file.n - 4 : file.n;
-    struct str name = i == 0 ? w->settings.hostname : str_sub(file, slash, end);
-    struct tls_make how = {
-        .names = &name, .count = 1, .from_ms = SIM_EPOCH_MS - DAY_MS, .to_ms = SIM_EPOCH_MS + 3650 * DAY_MS};
-    struct buf certificate = {0}, key = {0};
-    bool made = tls_make_certificate(&how, &certificate, &key);
-    if (made)
-        *out = (struct tls_certificate){.certificate_pem = arena_str(&w->arena, buf_view(&certificate)),
-                                        .key_pem = arena_str(&w->arena, buf_view(&key))};
-    else
-        ledger_violation(&w->ledger, "no certificate can be made for %.*s", STR_ARG(name));
-    buf_free(&certificate);
-    buf_free(&key);
-    return made;
-}
-
 static void give_certificates(struct world *w)
 {
-    size_t count = w->settings.certificate_count;
-    struct tls_certificate *all = arena_zalloc(&w->arena, count * sizeof *all);
-    struct tls_server_options options = {.certificates = all, .count = count, .now_ms = SIM_EPOCH_MS};
-    char *error = NULL;
-    for (size_t i = 0; i < count; i++)
-        if (!make_certificate(w, i, &all[i]))
-            return;
-    struct tls_context *context = tls_context_server(&options, &error);
-    proxy_set_tls(w->proxy, context);
-    tls_context_free(&context);
-    free(error);
+    struct str name = STR_NONE;
+    struct tls_context *context = contexts_proxy(w->script->contexts, &w->settings, &name);
+    if (context)
+        proxy_set_tls(w->proxy, context);
+    else
+        ledger_violation(&w->ledger, "no certificate can be made for %.*s", STR_ARG(name));
 }
 
 void world_start(struct world *w)
@@ -275,8 +244,6 @@ void world_end(struct world *w)
         ledger_violation(&w->ledger, "%zu connections left only %zu records", w->connections, w->record_count);
     for (unsigned i = 0; i < ACTORS_MAX; i++)
         sim_client_clear(&w->clients[i]);
-    for (size_t i = 0; i < sizeof w->client_tls / sizeof *w->client_tls; i++)
-        tls_context_free(&w->client_tls[i]);
     for (unsigned i = 0; i < BACKENDS_MAX; i++)
         sim_backend_clear(&w->backends[i]);
     list_health_free(&w->health);

@@ -76,7 +76,6 @@ struct sim_backend {
     unsigned index;
     bool down;
     const struct credentials *credentials; /* NULL: the script's first */
-    struct tls_context *tls;     /* NULL: not asked for yet */
     const struct backend_rule **rules;
     size_t rule_count;
     const struct str *keywords;  /* NULL: the usual ones */
@@ -144,7 +143,6 @@ struct world {
     struct list_health *health;
     struct policy *policy;       /* the present one; borrowed from the script */
     struct proxy *proxy;         /* NULL: not begun, or over */
-    struct tls_context *client_tls[TLS_ASKED_12 + 1]; /* of all clients, by enum tls_asked; made when one needs it */
     struct memory_pair_options pair;
     struct ledger ledger;
     struct tally tally;

@@ -76,6 +76,9 @@ struct tls_context *tls_context_client(const struct tls_client_options *options,
 /* --- both --- */
 
 struct tls_context *tls_context_hold(struct tls_context *c); /* one more reference; returns c */
+/* As if it were made now: new ticket keys, no session to resume; certificates stay as they were read. For the simulation, whose
+ * clock begins anew with each run. No stream may hold it. */
+void tls_context_renew(struct tls_context *c, uint64_t now_ms);
 void tls_context_free(struct tls_context **c);               /* one less */
 
 /* TLS over *s, in the role of the context; *s becomes the TLS stream, which has *s's owner and owns what *s was. server_name

@@ -339,6 +339,13 @@ Test(tls_context, f_resumption_by_ticket)
         struct tls_context *stranger = server_of(pems, 2);
         cr_assert_not(resumes(cc, stranger, "mx.example"));
         tls_context_free(&stranger);
+        cr_assert_not(resumes(cc, sc, "mx.example")); /* the stranger's ticket */
+        cr_assert(resumes(cc, sc, "mx.example"));
+        tls_context_renew(sc, loop_wall(l));
+        cr_assert_not(resumes(cc, sc, "mx.example"), "a server as if it were new opens no ticket of before");
+        cr_assert(resumes(cc, sc, "mx.example"));
+        tls_context_renew(cc, loop_wall(l));
+        cr_assert_not(resumes(cc, sc, "mx.example"), "a client as if it were new offers none");
         tls_context_free(&sc);
         tls_context_free(&cc);
         pem_free(&pems[0]);
