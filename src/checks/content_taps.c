@@ -45,7 +45,7 @@ static bool is_started(const struct scope *s, enum check_id check)
 struct mail_tap *content_taps(struct scope *s)
 {
     struct content_state *state = state_of(s);
-    struct mail_tap *chain = NULL;
+    struct mail_tap *chain = s->shadow ? content_taps(s->shadow) : NULL;
 
     for (size_t i = TAPS; i-- > 0;) {
         if (!state->made && !state->ended && is_started(s, content_checks[i].check))
@@ -66,6 +66,8 @@ void content_ended(struct scope *s, const struct content *numbers)
     for (size_t i = 0; i < s->run_count; i++)
         if (!s->runs[i].done)
             check_set_deadline(s, &s->runs[i]);
+    if (s->shadow)
+        content_ended(s->shadow, numbers);
 }
 
 bool content_has_ended(const struct scope *s)

@@ -61,7 +61,9 @@ const struct dkim_result *dkim_result_of(const struct scope *data_scope)
 {
     struct mail_tap *tap;
 
-    return content_tap_of(data_scope, CHECK_DKIM, &tap) == CONTENT_TAPPED ? ((const struct dkim_tap *)tap)->result : NULL;
+    if (content_tap_of(data_scope, CHECK_DKIM, &tap) == CONTENT_TAPPED)
+        return ((const struct dkim_tap *)tap)->result;
+    return data_scope->beside ? dkim_result_of(data_scope->beside->applied) : NULL;
 }
 
 static enum check_result set_facts(struct scope *s, const struct dkim_result *r)

@@ -68,6 +68,24 @@ struct scope *scope_new(const struct evidence_world *world, struct policy *polic
     return s;
 }
 
+struct scope *scope_shadow_new(struct scope *applied, struct policy *shadow)
+{
+    struct scope *parent = applied->parent ? applied->parent->shadow : NULL;
+    struct scope *s = xcalloc(1, sizeof *s);
+
+    assert(!applied->shadow && !applied->beside && (parent ? parent->policy == shadow : applied->stage == STAGE_CONNECT));
+    *s = (struct scope){.references = 1, .stage = applied->stage, .parent = parent ? scope_ref(parent) : NULL, .world = applied->world,
+                        .policy = policy_ref(shadow), .owner = applied->owner, .subject = applied->subject};
+    s->budget = (unsigned)applied->world->settings->dns_questions;
+    facts_init(&s->facts, policy_schema(shadow), (enum stage)s->stage, parent ? &parent->facts : NULL, &s->arena,
+               loop_now_pointer(s->world->loop), applied->facts.start_ms);
+    s->facts.beside = &applied->facts;
+    s->beside = arena_zalloc(&s->arena, sizeof *s->beside);
+    s->beside->applied = applied;
+    applied->shadow = s;
+    return s;
+}
+
 struct scope *scope_ref(struct scope *s)
 {
     s->references++;
@@ -81,6 +99,10 @@ void scope_unref(struct scope **scope)
     *scope = NULL;
     while (s && --s->references == 0) {
         struct scope *parent = s->parent;
+        if (s->shadow) /* reads this one's facts: it goes first */
+            scope_unref(&s->shadow);
+        if (s->beside)
+            scope_unref(&s->beside->earlier);
         content_taps_free(s);
         rate_turns_free(s);
         dns_view_free(&s->dns);
@@ -101,6 +123,10 @@ void scope_own(struct scope *s, struct task *owner)
         dns_view_set_owner(s->dns, owner);
     if (s->store)
         store_view_set_owner(s->store, owner);
+    if (s->shadow)
+        scope_own(s->shadow, owner);
+    if (s->beside && s->beside->earlier)
+        scope_own(s->beside->earlier, owner);
 }
 
 void scope_set_owner(struct scope *s, struct task *owner)

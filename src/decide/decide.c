@@ -37,6 +37,19 @@ static struct check_run *find_run(const struct scope *s, enum check_id check, ui
     return NULL;
 }
 
+/* Of a shadow's scope: has the applied policy's evidence this fact, or a check that is at work on it? */
+static bool comes_from_beside(const struct scope *s, int fact)
+{
+    int theirs = s->beside ? facts_beside(&s->facts, fact) : -1;
+    if (theirs < 0 || facts_has(&s->facts, fact))
+        return theirs >= 0;
+    uint16_t instance = 0;
+    enum check_id check = check_of_fact(s->beside->applied->policy, theirs, &instance);
+    const struct scope *home = check == CHECK_COUNT ? NULL : check_home(s->beside->applied, check);
+    const struct check_run *run = home ? find_run(home, check, instance) : NULL;
+    return run && !run->done;
+}
+
 /* A fact that nobody is going to give. False: there is no scope to write it to. */
 static bool set_not_gathered(struct scope *s, int fact)
 {
@@ -55,6 +68,8 @@ static bool set_not_gathered(struct scope *s, int fact)
 bool decide_provide(struct scope *s, int fact)
 {
     uint16_t instance = 0;
+    if (comes_from_beside(s, fact))
+        return false;
     enum check_id check = check_of_fact(s->policy, fact, &instance);
     struct scope *home = check == CHECK_COUNT ? NULL : check_home(s, check);
     if (!home)
@@ -126,6 +141,8 @@ static bool step(struct scope *s, size_t i)
 static bool gather_once(struct scope *s)
 {
     bool moved = s->parent && gather_once(s->parent);
+    if (s->beside && s->turns) /* what they wait for may have come beside */
+        rate_turns_go(s);
     for (size_t i = 0; i < s->run_count; i++) { /* the count grows while checks ask for more */
         if (s->runs[i].done)
             continue;
@@ -179,16 +196,27 @@ void decide_open(struct scope *s)
     for (int id = bits_next(&needs, 0); id >= 0; id = bits_next(&needs, id + 1)) {
         uint16_t instance = 0;
         enum check_id check = check_of_fact(s->policy, id, &instance);
-        if (check == CHECK_GREYLIST && s->stage == STAGE_DATA) { /* greylist.c will ask for whom DKIM passes, and DKIM must see the content */
+        if (check == CHECK_GREYLIST && s->stage == STAGE_DATA && !comes_from_beside(s, FACT_DKIM_DOMAINS)) { /* greylist.c will ask for whom DKIM passes, and DKIM must see the content */
             fact_bit_set(&s->needed, FACT_DKIM_DOMAINS);
             check_start(s, CHECK_DKIM, 0);
         }
-        if (check == CHECK_COUNT || checks[check].stage != s->stage || facts_has(&s->facts, id))
+        if (check == CHECK_COUNT || checks[check].stage != s->stage || facts_has(&s->facts, id) || comes_from_beside(s, id))
             continue;
         if (check == CHECK_GREYLIST && leave_greylist(s))
             continue;
         fact_bit_set(&s->needed, id);
         check_start(s, check, instance);
+    }
+    decide_gather(s);
+}
+
+void decide_rates(struct scope *s)
+{
+    struct fact_bits needs = policy_needs(s->policy, (enum stage)s->stage, true);
+    for (int id = bits_next(&needs, FACT_COUNT); id >= 0; id = bits_next(&needs, id + 1)) {
+        uint16_t instance = 0;
+        if (check_of_fact(s->policy, id, &instance) == CHECK_RATE && !facts_has(&s->facts, id))
+            decide_provide(s, id);
     }
     decide_gather(s);
 }

@@ -9,6 +9,8 @@
 /* --- decide.c --- */
 /* Sees to it that an unknown fact, read from s, gets a value. False: it is on its way already. */
 bool decide_provide(struct scope *s, int fact);
+/* Asks for all rates that rules of the stage of s read, whether a walk would come to them or not. */
+void decide_rates(struct scope *s);
 
 /* --- greylist.c: one answer for all recipients of a message --- */
 /*
@@ -30,6 +32,7 @@ struct str ruling_summary(const struct policy *p, const struct ruling *r, struct
 void outcome_recipient(struct outcome *o, const struct policy *p, const struct ruling *r, struct arena *arena);
 struct str outcome_summary(const struct outcome *o, const struct policy *p, const struct stage_verdict v[STAGE_COUNT],
                            struct arena *arena);
+enum action outcome_action(const struct outcome *o, const struct stage_verdict v[STAGE_COUNT]); /* of a record that is not undecided */
 
 /* --- record_write.c --- */
 /* Verdict and trace of one stage as the record holds them, as one JSON value each. */

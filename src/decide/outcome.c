@@ -23,6 +23,15 @@ void outcome_recipient(struct outcome *o, const struct policy *p, const struct r
     o->summary = ruling_summary(p, r, arena);
 }
 
+/* What the stages of the message say; the walk that it points to is the copy's. */
+static struct ruling without_recipients(const struct stage_verdict v[STAGE_COUNT], struct stage_verdict copy[STAGE_COUNT])
+{
+    for (int stage = 0; stage < STAGE_COUNT; stage++)
+        copy[stage] = v[stage];
+    copy[STAGE_RCPT].present = false;
+    return ruling_of(copy, STAGE_DATA);
+}
+
 struct str outcome_summary(const struct outcome *o, const struct policy *p, const struct stage_verdict v[STAGE_COUNT],
                            struct arena *arena)
 {
@@ -31,9 +40,12 @@ struct str outcome_summary(const struct outcome *o, const struct policy *p, cons
     if (o->has_recipients && !v[STAGE_DATA].present)
         return o->summary;
     struct stage_verdict message[STAGE_COUNT];
-    for (int stage = 0; stage < STAGE_COUNT; stage++)
-        message[stage] = v[stage];
-    message[STAGE_RCPT].present = false;
-    struct ruling all = ruling_of(message, STAGE_DATA);
+    struct ruling all = without_recipients(v, message);
     return ruling_summary(p, &all, arena);
+}
+
+enum action outcome_action(const struct outcome *o, const struct stage_verdict v[STAGE_COUNT])
+{
+    struct stage_verdict message[STAGE_COUNT];
+    return o->has_recipients && !v[STAGE_DATA].present ? o->recipients.action : without_recipients(v, message).action;
 }

@@ -12,10 +12,13 @@
 
 struct reading {
     struct json_reader json;
+    const struct policy *policy;
     const struct schema *schema;
     struct arena *arena;
     struct record_read *out;
     struct read_recipient **tail;
+    bool in_shadow;                 /* what is read is the shadow's part */
+    struct read_recipient *facts_of; /* as the shadow: whom the next recipient of the applied policy gives its facts to */
     struct str why; /* p set: reading failed */
 };
 
@@ -89,7 +92,10 @@ static void read_raw(struct reading *r, struct str name, struct str *out)
 static bool fact_belongs(const struct reading *r, int id, enum stage stage)
 {
     const struct fact_info *info = schema_fact(r->schema, id);
-    if (id >= FACT_COUNT && !fact_bit(&r->out->declared, id))
+    const struct fact_bits *declared = r->in_shadow ? &r->out->shadow_declared : &r->out->declared;
+    if (id >= FACT_COUNT && !fact_bit(declared, id))
+        return false;
+    if (info->flags & FACT_OF_POLICY && r->out->as_shadow && !r->in_shadow)
         return false;
     if (info->flags & FACT_SNAPSHOT)
         return fact_readable(info, stage);
@@ -136,17 +142,19 @@ static void read_declared(struct reading *r)
         read_text(r, name, &definition);
         int id = schema_find(r->schema, name);
         if (id >= FACT_COUNT && str_eq(schema_fact(r->schema, id)->definition, definition))
-            fact_bit_set(&r->out->declared, id);
+            fact_bit_set(r->in_shadow ? &r->out->shadow_declared : &r->out->declared, id);
     }
 }
 
 /* --- stages --- */
 
-/* One member of a stage or recipient; false: not one of a stage's. */
+/* One member of a stage or recipient; false: not one to be read. As the shadow, of the applied policy's part only facts are. */
 static bool read_stage_member(struct reading *r, struct str key, struct read_stage *to)
 {
     if (str_eq(key, STR("facts")))
         read_facts(r, &to->facts);
+    else if (r->out->as_shadow && !r->in_shadow)
+        return false;
     else if (str_eq(key, STR("verdict")))
         read_raw(r, key, &to->verdict);
     else if (str_eq(key, STR("trace")))
@@ -187,13 +195,31 @@ static void init_facts(struct reading *r, struct read_stage *s, enum stage stage
     facts_init(&s->facts, r->schema, stage, parent, r->arena, NULL, 0);
 }
 
-static void read_recipient(struct reading *r)
+static struct read_recipient *new_recipient(struct reading *r)
 {
     struct read_recipient *to = arena_zalloc(r->arena, sizeof(*to));
-    struct str key;
     init_facts(r, &to->stage, STAGE_RCPT, &r->out->stages[STAGE_MAIL].facts);
     *r->tail = to;
     r->tail = &to->next;
+    return to;
+}
+
+/* As the shadow: facts of the one at the same place in the list. */
+static void read_facts_of_recipient(struct reading *r)
+{
+    struct read_recipient *to = r->facts_of;
+    struct str key;
+    r->facts_of = to ? to->next : NULL;
+    while (next_member(r, &key)) {
+        if (!to || !read_stage_member(r, key, &to->stage))
+            skip(r);
+    }
+}
+
+static void read_recipient(struct reading *r)
+{
+    struct read_recipient *to = new_recipient(r);
+    struct str key;
     while (next_member(r, &key)) {
         if (str_eq(key, STR("address")))
             read_text(r, key, &to->address);
@@ -214,26 +240,86 @@ static void read_recipients(struct reading *r)
         struct json_event e = json_next(&r->json);
         if (e.kind == JSON_END_ARRAY)
             return;
-        if (e.kind == JSON_OBJECT)
-            read_recipient(r);
-        else
+        if (e.kind != JSON_OBJECT)
             fail(r, "an object was expected", STR("recipients"));
+        else if (r->out->as_shadow && !r->in_shadow)
+            read_facts_of_recipient(r);
+        else
+            read_recipient(r);
     }
+}
+
+static void read_sticky(struct reading *r)
+{
+    if (r->out->as_shadow && !r->in_shadow)
+        skip(r);
+    else
+        read_stage(r, STR("sticky_helo"), &r->out->sticky);
 }
 
 /* --- the line --- */
 
-static void read_policy(struct reading *r)
+static struct str read_digest(struct reading *r)
 {
-    struct str key;
+    struct str key, digest = STR_NONE;
     if (!open_object(r, STR("policy")))
-        return;
+        return digest;
     while (next_member(r, &key)) {
         if (str_eq(key, STR("digest")))
-            read_text(r, key, &r->out->digest);
+            read_text(r, key, &digest);
         else
             skip(r);
     }
+    return digest;
+}
+
+static void read_policy(struct reading *r)
+{
+    r->out->digest = read_digest(r);
+}
+
+/* --- the shadow's part --- */
+
+static void read_shadow_member(struct reading *r, struct str key)
+{
+    const struct { struct str key; void (*read)(struct reading *r); } parts[] = {
+        {STR("declared"), read_declared}, {STR("stages"), read_stages}, {STR("sticky_helo"), read_sticky}, {STR("recipients"), read_recipients}};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+        if (str_eq(key, parts[i].key)) {
+            parts[i].read(r);
+            return;
+        }
+    }
+    if (str_eq(key, STR("verdict")))
+        read_text(r, key, &r->out->verdict);
+    else if (str_eq(key, STR("inconsistent")))
+        r->out->inconsistent = json_next(&r->json).kind == JSON_TRUE;
+    else
+        skip(r);
+}
+
+/* Read when the given policy is not the one that was applied but the one that was its shadow, and "policy" says so first. */
+static void read_shadow(struct reading *r)
+{
+    struct str key, ours = str_of(policy_digest(r->policy)), digest = STR_NONE;
+    if (!open_object(r, STR("shadow")))
+        return;
+    while (next_member(r, &key)) {
+        if (str_eq(key, STR("policy"))) {
+            digest = read_digest(r);
+            r->in_shadow = r->out->as_shadow = str_eq(digest, ours) && !str_eq(r->out->digest, ours);
+        } else if (r->in_shadow) {
+            if (str_eq(key, STR("undecided")))
+                r->in_shadow = r->out->as_shadow = false;
+            read_shadow_member(r, key);
+        } else {
+            skip(r);
+        }
+    }
+    if (r->in_shadow)
+        r->out->digest = digest;
+    r->in_shadow = false;
+    r->facts_of = r->out->recipients;
 }
 
 static void read_limit(struct reading *r)
@@ -260,7 +346,13 @@ static void read_member(struct reading *r, struct str key)
         {STR("verdict"), &r->out->verdict}};
     const struct { struct str key; void (*read)(struct reading *r); } parts[] = {
         {STR("v"), read_version}, {STR("policy"), read_policy}, {STR("declared"), read_declared},
-        {STR("negative_limit"), read_limit}, {STR("stages"), read_stages}, {STR("recipients"), read_recipients}};
+        {STR("negative_limit"), read_limit}, {STR("shadow"), read_shadow}, {STR("stages"), read_stages},
+        {STR("sticky_helo"), read_sticky}, {STR("recipients"), read_recipients}};
+    bool replaced = r->out->as_shadow && (str_eq(key, STR("policy")) || str_eq(key, STR("verdict")) || str_eq(key, STR("inconsistent")));
+    if (replaced) { /* by what the shadow's part says */
+        skip(r);
+        return;
+    }
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         if (str_eq(key, texts[i].key)) {
             read_text(r, key, texts[i].to);
@@ -273,9 +365,7 @@ static void read_member(struct reading *r, struct str key)
             return;
         }
     }
-    if (str_eq(key, STR("sticky_helo")))
-        read_stage(r, key, &r->out->sticky);
-    else if (str_eq(key, STR("inconsistent")))
+    if (str_eq(key, STR("inconsistent")))
         r->out->inconsistent = json_next(&r->json).kind == JSON_TRUE;
     else
         skip(r);
@@ -284,7 +374,7 @@ static void read_member(struct reading *r, struct str key)
 struct str record_read(struct str line, const struct policy *p, struct arena *arena, struct record_read *out)
 {
     *out = (struct record_read){.version_1 = false};
-    struct reading r = {.schema = policy_schema(p), .arena = arena, .out = out, .tail = &out->recipients};
+    struct reading r = {.policy = p, .schema = policy_schema(p), .arena = arena, .out = out, .tail = &out->recipients};
     struct facts *parent = NULL;
     for (int stage = 0; stage < STAGE_COUNT; stage++) {
         if (stage == STAGE_RCPT)

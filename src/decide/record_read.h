@@ -3,6 +3,9 @@
  *
  * Facts are read under a given policy's schema. A declared fact is the same fact only when name and definition agree; others
  * are left out, and so are facts that the schema does not have. Texts live in the line or the arena, which outlive this.
+ *
+ * Under the policy that was the record's shadow, verdicts and traces are those of the shadow, and of each fact its own comes before that of the
+ * applied policy.
  */
 #ifndef POSTERN_DECIDE_RECORD_READ_H
 #define POSTERN_DECIDE_RECORD_READ_H
@@ -23,12 +26,14 @@ struct read_recipient {
 
 struct record_read {
     bool version_1, inconsistent;
+    bool as_shadow;                        /* the given policy was the shadow, and had judged */
     struct str id, session_id, digest, help, verdict;
     int64_t negative_limit;
     struct read_stage stages[STAGE_COUNT]; /* rcpt is not used */
     struct read_stage sticky;              /* an earlier HELO whose refusal survived; seen: there was one */
     struct read_recipient *recipients;
     struct fact_bits declared;             /* declared facts that are the same in both */
+    struct fact_bits shadow_declared;      /* and in the given policy and the shadow's part */
 };
 
 /* STR_NONE when the line could be read, else what is wrong with it (in the arena). *out is to be cleared in either case. */

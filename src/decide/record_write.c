@@ -3,6 +3,8 @@
  *
  *     {"v":1,"id","session","time","client","port","listener","esmtp","tls",
  *      "policy":{"path","digest"},"declared":{NAME:DEFINITION},"negative_limit","help",
+ *      "shadow":{"policy","declared","stages","sticky_helo","recipients":[{"address","facts","verdict","trace","ruling"}],
+ *                "verdict":"none","undecided":"rcpt","differs":true,"inconsistent":true},
  *      "stages":{"connect":{"facts":{NAME:[VALUE,MS]},"verdict":VERDICT,"trace":[...]},"helo":...,"mail":...,"data":...},
  *      "sticky_helo":{"facts","verdict","trace"},
  *      "recipients":[{"address","facts","verdict","trace","ruling","reply","by","accepted"}],
@@ -16,6 +18,11 @@
  * and trace. "sticky_helo" is there when a refused HELO name was changed: it is the refusal with the facts of that name, and
  * then stages.helo has no verdict of its own.
  *
+ * "shadow" is there when a shadow policy was loaded: what it would have said, with the facts that only it has; all others are those of the record.
+ * The facts of its "sticky_helo" are complete, since the applied policy may have kept no such name. It stands before "stages" so that who judges
+ * the record under that policy knows when facts come whether they are its own. "undecided": it lacked facts when the record had to close; then
+ * only "policy" is there besides.
+ *
  * Stages are walked again here, with monitor rules and trace, over the facts as they are now: evidence that came after the
  * verdict cannot change it (walk.h), but shows what the rest would have seen. Should a walk differ from what was decided all
  * the same, the record says "inconsistent". {id} in texts is the session's id in stages connect and helo, the transaction's
@@ -25,9 +32,11 @@
 
 #include "decide_internal.h"
 #include "postern/base/codec.h"
+#include "postern/decide/shadow.h"
 
 struct writer {
     const struct record *r;
+    bool shadow;                              /* r is the shadow's part of a record */
     struct json j;
     struct arena arena;                       /* walks; dies with the writer */
     struct stage_verdict verdicts[STAGE_COUNT]; /* as walked here */
@@ -129,6 +138,15 @@ static void no_verdict(struct json *j)
 
 /* --- stages --- */
 
+static void put_fact(const struct facts *f, int id, const struct value *v, struct json *j)
+{
+    json_key_str(j, schema_fact(f->schema, id)->name);
+    json_array(j);
+    value_json(j, v);
+    json_u64(j, v->at_ms);
+    json_end_array(j);
+}
+
 static void put_facts(const struct scope *s, struct json *j)
 {
     size_t cursor = 0;
@@ -136,12 +154,25 @@ static void put_facts(const struct scope *s, struct json *j)
     const struct value *v;
     json_key(j, "facts");
     json_object(j);
-    while (s && facts_next(&s->facts, &cursor, &id, &v)) {
-        json_key_str(j, schema_fact(s->facts.schema, id)->name);
-        json_array(j);
-        value_json(j, v);
-        json_u64(j, v->at_ms);
-        json_end_array(j);
+    while (s && facts_next(&s->facts, &cursor, &id, &v))
+        put_fact(&s->facts, id, v, j);
+    json_end_object(j);
+}
+
+/* All that its own stage's scope sees, those read through too. */
+static void put_sticky_facts(const struct scope *s, struct json *j)
+{
+    if (!s->beside) {
+        put_facts(s, j);
+        return;
+    }
+    json_key(j, "facts");
+    json_object(j);
+    for (size_t id = 0; id < schema_count(s->facts.schema); id++) {
+        const struct fact_info *info = schema_fact(s->facts.schema, (int)id);
+        bool own = info->stage == (enum stage)s->stage || (info->flags & FACT_SNAPSHOT && fact_readable(info, (enum stage)s->stage));
+        if (own && facts_has(&s->facts, (int)id))
+            put_fact(&s->facts, (int)id, facts_get(&s->facts, (int)id), j);
     }
     json_end_object(j);
 }
@@ -190,7 +221,7 @@ static void walk_sticky(struct writer *w, struct buf *out)
     struct json j;
     json_init(&j, out);
     json_object(&j);
-    put_facts(w->r->sticky_scope, &j);
+    put_sticky_facts(w->r->sticky_scope, &j);
     put_decided(w, w->r->sticky_scope, &w->r->verdicts[STAGE_HELO], &w->verdicts[STAGE_HELO], &j);
     json_end_object(&j);
 }
@@ -220,10 +251,12 @@ static void put_recipient(struct writer *w, const struct record_recipient *to)
         key_str(j, "ruling", ruling_summary(w->r->policy, &ruling, &w->arena));
         w->verdicts[STAGE_RCPT].present = false;
     }
-    key_str(j, "reply", to->reply);
-    key_cstr(j, "by", to->by);
-    json_key(j, "accepted");
-    json_bool(j, to->accepted);
+    if (!w->shadow) {
+        key_str(j, "reply", to->reply);
+        key_cstr(j, "by", to->by);
+        json_key(j, "accepted");
+        json_bool(j, to->accepted);
+    }
     json_end_object(j);
 }
 
@@ -245,14 +278,18 @@ static void put_head(const struct record *r, struct json *j)
     json_bool(j, r->tls);
 }
 
-static void put_policy(const struct record *r, struct json *j)
+static void put_policy(const struct policy *p, struct json *j)
 {
     json_key(j, "policy");
     json_object(j);
-    key_cstr(j, "path", policy_path(r->policy));
-    key_cstr(j, "digest", policy_digest(r->policy));
+    key_cstr(j, "path", policy_path(p));
+    key_cstr(j, "digest", policy_digest(p));
     json_end_object(j);
-    const struct schema *schema = policy_schema(r->policy);
+}
+
+static void put_declared(const struct policy *p, struct json *j)
+{
+    const struct schema *schema = policy_schema(p);
     json_key(j, "declared");
     json_object(j);
     for (size_t id = FACT_COUNT; id < schema_count(schema); id++) {
@@ -261,8 +298,6 @@ static void put_policy(const struct record *r, struct json *j)
         json_str(j, info->definition);
     }
     json_end_object(j);
-    key_i64(j, "negative_limit", r->negative_limit);
-    key_str(j, "help", r->help);
 }
 
 static void put_end(struct writer *w)
@@ -279,38 +314,65 @@ static void put_end(struct writer *w)
     key_true(j, "inconsistent", w->inconsistent);
 }
 
-/*
- * Recipients are walked before stage data: each puts its own verdict into the row of verdicts for a moment. Their order in the
- * line is of no consequence, as a judge reads all before it walks.
- */
+/* What was walked. Recipients come behind the stages: each puts its own verdict into the row of verdicts for a moment. */
+static void put_judged(struct writer *w)
+{
+    struct buf sticky = {0};
+    json_key(&w->j, "stages");
+    json_object(&w->j);
+    put_stages(w, STAGE_CONNECT, STAGE_CONNECT);
+    if (w->r->sticky_helo)
+        walk_sticky(w, &sticky);
+    put_stages(w, STAGE_HELO, STAGE_DATA);
+    json_end_object(&w->j);
+    if (sticky.n) {
+        json_key(&w->j, "sticky_helo");
+        buf_str(w->j.out, buf_view(&sticky));
+        w->j.need_comma = true;
+    }
+    json_key(&w->j, "recipients");
+    json_array(&w->j);
+    for (const struct record_recipient *to = w->r->recipients; to; to = to->next)
+        put_recipient(w, to);
+    json_end_array(&w->j);
+    buf_free(&sticky);
+}
+
+static void put_shadow(const struct shadow *shadow, struct json *j)
+{
+    struct writer w = {.r = &shadow->record, .shadow = true, .j = *j};
+    json_key(&w.j, "shadow");
+    json_object(&w.j);
+    put_policy(w.r->policy, &w.j);
+    if (shadow->undecided) {
+        key_cstr(&w.j, "undecided", shadow->undecided);
+    } else {
+        put_declared(w.r->policy, &w.j);
+        put_judged(&w);
+        key_str(&w.j, "verdict", outcome_summary(&w.outcome, w.r->policy, w.verdicts, &w.arena));
+        key_true(&w.j, "differs", shadow->differs);
+        key_true(&w.j, "inconsistent", w.inconsistent);
+    }
+    json_end_object(&w.j);
+    *j = w.j;
+    arena_clear(&w.arena);
+}
+
 void record_write(const struct record *r, struct buf *out)
 {
     struct writer w = {.r = r};
-    struct buf sticky = {0};
     json_init(&w.j, out);
     json_object(&w.j);
     put_head(r, &w.j);
-    put_policy(r, &w.j);
-    json_key(&w.j, "stages");
-    json_object(&w.j);
-    put_stages(&w, STAGE_CONNECT, STAGE_CONNECT);
-    if (r->sticky_helo)
-        walk_sticky(&w, &sticky);
-    put_stages(&w, STAGE_HELO, STAGE_DATA);
-    json_end_object(&w.j);
-    if (sticky.n) {
-        json_key(&w.j, "sticky_helo");
-        buf_str(out, buf_view(&sticky));
-        w.j.need_comma = true;
-    }
-    json_key(&w.j, "recipients");
-    json_array(&w.j);
-    for (const struct record_recipient *to = r->recipients; to; to = to->next)
-        put_recipient(&w, to);
-    json_end_array(&w.j);
+    put_policy(r->policy, &w.j);
+    put_declared(r->policy, &w.j);
+    key_i64(&w.j, "negative_limit", r->negative_limit);
+    key_str(&w.j, "help", r->help);
+    if (r->shadow)
+        put_shadow(r->shadow, &w.j);
+    put_judged(&w);
     put_end(&w);
     json_end_object(&w.j);
     buf_char(out, '\n');
-    buf_free(&sticky);
     arena_clear(&w.arena);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "postern/decide/shadow.h"
 #include "session.h"
 
 /* --- what outlives the connection ---------------------------------------------------------------------------------------------- */
@@ -91,7 +92,7 @@ static void fill_record(struct transaction *t, struct record *r)
     *r = (struct record){
         .id = str_of(t->id),
         .start_wall_ms = t->start_wall_ms,
-        .end_wall_ms = loop_wall(t->proxy->parts.loop),
+        .end_wall_ms = t->end_wall_ms,
         .policy = t->policy,
         .client = t->client,
         .listener = t->scopes[STAGE_CONNECT]->subject->listener,
@@ -122,6 +123,14 @@ static void fill_record(struct transaction *t, struct record *r)
         *last = y;
         last = &y->next;
     }
+}
+
+static void count_shadow(const struct shadow *s)
+{
+    if (s->judged)
+        count(COUNTER_SHADOW_JUDGED);
+    if (s->differs)
+        count(COUNTER_SHADOW_DIFFERS);
 }
 
 /* The refusal or verdict that a reader of the log wants to see: of the dot, else of the first refused recipient. It points into v. */
@@ -167,12 +176,15 @@ static void write_log(struct transaction *t)
         log_u64(&l, "recipients", t->recipient_count);
     if (ruling.walk && ruling.walk->rule >= 0)
         log_str(&l, "rule", policy_rule(t->policy, ruling.stage, (size_t)ruling.walk->rule).name);
-    if (t->content)
-        log_u64(&l, "size", t->content->data.size);
+    if (t->scopes[STAGE_DATA])
+        log_u64(&l, "size", t->scopes[STAGE_DATA]->subject->content.size);
     if (reply.n)
         log_str(&l, "reply", reply);
-    log_u64(&l, "ms", loop_wall(t->proxy->parts.loop) - t->start_wall_ms);
+    if (t->shadow && t->shadow->differs)
+        log_str(&l, "shadow", t->shadow->difference);
+    log_u64(&l, "ms", t->end_wall_ms - t->start_wall_ms);
     log_end(&l);
+    t->logged = true;
 }
 
 static void write_record(struct transaction *t)
@@ -182,6 +194,7 @@ static void write_record(struct transaction *t)
     struct record r;
     struct buf line = {0};
     fill_record(t, &r);
+    r.shadow = t->shadow;
     record_write(&r, &line);
     t->proxy->parts.journal(t->proxy->parts.journal_context, buf_view(&line));
     buf_free(&line);
@@ -190,16 +203,23 @@ static void write_record(struct transaction *t)
 
 /* --- waiting for late evidence ------------------------------------------------------------------------------------------------- */
 
+/* The shadow's behind it, which reads what it finds. */
+static void visit_both(struct scope *s, void (*visit)(struct scope *s, void *context), void *context)
+{
+    if (s)
+        visit(s, context);
+    if (s && s->shadow)
+        visit(s->shadow, context);
+}
+
 static void each_scope(struct transaction *t, void (*visit)(struct scope *s, void *context), void *context)
 {
     for (struct recipient *r = t->recipients; r; r = r->next)
-        if (r->scope)
-            visit(r->scope, context);
-    if (t->sticky)
-        visit(t->sticky, context);
+        visit_both(r->scope, visit, context);
+    visit_both(t->sticky, visit, context);
+    visit_both(shadow_sticky(t->scopes[STAGE_HELO]), visit, context);
     for (int i = STAGE_COUNT - 1; i >= 0; i--)
-        if (t->scopes[i])
-            visit(t->scopes[i], context);
+        visit_both(t->scopes[i], visit, context);
 }
 
 static void gather(struct scope *s, void *all)
@@ -219,6 +239,30 @@ static void expire(struct scope *s, void *unused)
 {
     (void)unused;
     decide_expire(s);
+}
+
+/* What the shadow policy says of it, as far as it can be said by now. False: it lacks evidence. */
+static bool judge_shadow(struct transaction *t)
+{
+    bool all = true;
+    if (!t->scopes[STAGE_CONNECT]->shadow)
+        return true;
+    if (!t->shadow) {
+        t->record = arena_zalloc(&t->arena, sizeof *t->record);
+        t->shadow = arena_zalloc(&t->arena, sizeof *t->shadow);
+        fill_record(t, t->record);
+    }
+    each_scope(t, gather, &all);
+    return shadow_judge(t->record, t->shadow) == DECIDE_DONE;
+}
+
+/* No evidence is waited for any more, nor what the shadow would ask for when it has that. */
+static void give_up(struct transaction *t)
+{
+    enum { TURNS = 8 };
+    each_scope(t, expire, NULL);
+    for (int i = 0; i < TURNS && !judge_shadow(t); i++)
+        each_scope(t, expire, NULL);
 }
 
 /* The scopes that are t's own; those of connection and HELO serve the session as long as there is one. */
@@ -248,6 +292,10 @@ static void pass_on(struct transaction *t)
 static void finish(struct transaction *t)
 {
     struct proxy *p = t->proxy;
+    if (t->shadow)
+        count_shadow(t->shadow);
+    if (!t->logged)
+        write_log(t);
     write_record(t);
     timer_cancel(p->parts.loop, &t->timer);
     loop_unwake(p->parts.loop, &t->task);
@@ -268,7 +316,7 @@ static void finish(struct transaction *t)
 static void closing_run(struct task *task)
 {
     struct transaction *t = (struct transaction *)((char *)task - offsetof(struct transaction, task));
-    bool all = true;
+    bool all = judge_shadow(t);
     each_scope(t, gather, &all);
     if (all) {
         finish(t);
@@ -288,22 +336,23 @@ static void closing_timer(struct timer *timer)
 void closing_expire(struct transaction *t)
 {
     if (!t->session) /* else its session still needs the evidence of connection and HELO */
-        each_scope(t, expire, NULL);
+        give_up(t);
     finish(t);
 }
 
 void closing_take(struct transaction *t)
 {
     struct proxy *p = t->proxy;
+    bool all = judge_shadow(t); /* it looks at the store before what this one has done is there */
     to_store(t);
-    write_log(t);
+    if (all) /* else the line says what the shadow policy does, when that is known */
+        write_log(t);
     content_free(&t->content);
-    bool all = true;
     each_scope(t, gather, &all);
-    bool awaited = p->parts.journal || rates_may_be_late(t->policy);
+    bool awaited = p->parts.journal || t->shadow || rates_may_be_late(t->policy);
     if (all || !awaited || p->closing_count >= CLOSING_MAX || p->draining || p->ending) {
         if (p->ending) /* else its session may go on, and what is not known yet is not to be taken for an error there */
-            each_scope(t, expire, NULL);
+            give_up(t);
         finish(t);
         return;
     }

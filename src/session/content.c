@@ -11,10 +11,10 @@
 #include <string.h>
 
 #include "postern/checks/content.h"
+#include "postern/decide/shadow.h"
 #include "postern/mail/authres.h"
 #include "postern/net/tls.h"
 #include "content.h"
-#include "postern/checks/content.h"
 
 void content_free(struct message **cp)
 {
@@ -181,6 +181,7 @@ static enum step content_judge(struct session *s, struct reply *refusal)
         t->verdicts[STAGE_DATA] = (struct stage_verdict){true, walk};
         tarpit_add(s, walk.tarpit_ms, &s->hold_until);
     }
+    shadow_settle(t->scopes[STAGE_DATA]);
     if (s->hold_until > session_now(s))
         return STEP_NOT_YET;
     const struct walk *w = &t->verdicts[STAGE_DATA].walk;

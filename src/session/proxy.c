@@ -38,6 +38,14 @@ void proxy_set_policy(struct proxy *p, struct policy *policy)
     policy_unref(&old);
 }
 
+void proxy_set_shadow(struct proxy *p, struct policy *shadow)
+{
+    struct policy *old = p->shadow;
+    p->shadow = shadow ? policy_ref(shadow) : NULL;
+    p->snapshots = stages_want_snapshots(p, p->policy);
+    policy_unref(&old);
+}
+
 void proxy_set_tls(struct proxy *p, struct tls_context *context)
 {
     struct tls_context *old = p->tls;
@@ -197,6 +205,7 @@ void proxy_free(struct proxy **pp)
     loop_unwake(p->parts.loop, &p->drain_task);
     backends_free(&p->backends);
     policy_unref(&p->policy);
+    policy_unref(&p->shadow);
     tls_context_free(&p->tls);
     map_free(&p->per_client, NULL);
     map_free(&p->per_network, NULL);

@@ -20,6 +20,7 @@ struct proxy {
     struct proxy_parts parts;
     struct evidence_world world;
     struct policy *policy;       /* for new sessions; reference */
+    struct policy *shadow;       /* judged beside it; reference; NULL: none */
     bool snapshots;              /* see stages_want_snapshots() */
     bool in_turn;                /* see rates_want_turns() */
     struct backends *backends;

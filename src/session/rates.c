@@ -16,12 +16,27 @@
 #include "postern/checks/rate.h"
 #include "session.h"
 
-/* `amount` for whomever each of these rates is counted by, seen from this scope. */
+/* Is this rate of the shadow's one that the applied policy counts? */
+static bool is_counted(const struct scope *scope, const struct declaration *rate)
+{
+    int theirs = facts_beside(&scope->shadow->facts, rate->fact);
+    for (size_t i = 0; theirs >= 0 && i < policy_rate_count(scope->policy, rate->counts); i++)
+        if (policy_rate(scope->policy, rate->counts, i)->fact == theirs)
+            return true;
+    return false;
+}
+
+/* `amount` for whomever each of these rates is counted by, seen from this scope. Rates that only the shadow reads are counted, too: by what the
+ * applied policy did. */
 static void add(struct scope *scope, enum rate_kind kind, uint64_t amount)
 {
     size_t n = policy_rate_count(scope->policy, kind);
     for (size_t i = 0; i < n; i++)
         rate_count(scope, policy_rate(scope->policy, kind, i), amount);
+    n = scope->shadow ? policy_rate_count(scope->shadow->policy, kind) : 0;
+    for (size_t i = 0; i < n; i++)
+        if (!is_counted(scope, policy_rate(scope->shadow->policy, kind, i)))
+            rate_count(scope->shadow, policy_rate(scope->shadow->policy, kind, i), amount);
 }
 
 void rates_connection(struct session *s)

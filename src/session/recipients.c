@@ -11,6 +11,7 @@
  */
 #include <string.h>
 
+#include "postern/decide/shadow.h"
 #include "postern/mail/from.h"
 #include "session.h"
 
@@ -188,6 +189,7 @@ static bool class_one(struct session *s, struct recipient *r)
         t->class = r->class;
         t->route = r->route;
         t->class_users++;
+        shadow_settle(r->scope);
         rates_recipient(s, r);
         relay_recipient(s, r);
         return true;
@@ -219,6 +221,8 @@ static void speak_answer(struct session *s, struct recipient *r)
     else if (r->relay == RELAY_NO)
         t->class_users--;
     count_answer(r);
+    if (r->scope)
+        shadow_settle(r->scope);
     rates_answer(s, r);
     r->spoken = reply_text(&t->arena, &r->reply);
     r->state = RECIPIENT_SPOKEN;

@@ -281,6 +281,7 @@ static void session_run(struct task *task)
         return;
     s->run_before = true;
     keep_input(s);
+    stages_gather_shadow(s);
     /* Answers of a pipelined group leave together: who has sent RCPT behind MAIL is not waiting for MAIL's (RFC 2920 3.2). */
     bool hold = !recipients_settled(s) && stream_queued(s->client) < OUTPUT_MAX;
     if ((!hold && stream_flush(s->client) == FLUSH_FAILED) || stream_state(s->client) == STREAM_DEAD) {

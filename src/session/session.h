@@ -138,6 +138,10 @@ struct transaction {
     struct str reply;              /* to the dot, as said */
     const char *reply_by;
     const char *end;
+    uint64_t end_wall_ms;
+    struct record *record;         /* closing: all of it, once it has ended; in the arena */
+    struct shadow *shadow;         /* closing: what the shadow policy says; in the arena; NULL: there is none */
+    bool logged;
     struct timer timer;            /* closing: the evidence's deadlines */
     struct task task;              /* closing: late evidence */
     struct transaction *next;      /* closing list of the proxy */
@@ -238,6 +242,7 @@ void stages_open_helo(struct session *s, struct str argument);
 void stages_forget_client(struct session *s); /* STARTTLS: nothing that it said of itself in clear counts (RFC 3207 4.2) */
 enum settled stages_settle(struct session *s, enum stage upto);
 bool stages_want_snapshots(const struct proxy *p, const struct policy *policy);
+void stages_gather_shadow(struct session *s); /* the shadow policy's checks go on, nobody waits for them */
 void stages_snapshot(struct session *s, struct facts *f);
 /* All verdicts so far, copied to v (rcpt's left out). */
 void stages_verdicts(const struct session *s, struct stage_verdict v[STAGE_COUNT]);

@@ -4,6 +4,7 @@
  * A stage before RCPT holds its reply only while an undecided rule could speak now or tarpit; all else is decided at RCPT, so that look-ups
  * overlap the client's own round trips. A refusal decided before RCPT is pending (recipients.c speaks it).
  */
+#include "postern/decide/shadow.h"
 #include "postern/net/tls.h"
 #include "session.h"
 
@@ -32,11 +33,11 @@ static void snapshot_tls(struct session *s, struct facts *f)
     snapshot_text(f, FACT_TLS_SNI, info.server_name);
 }
 
-/* Does anybody read what changes by nature: a record, or a rule? */
+/* Does anybody read what changes by nature: a record, a shadow, or a rule? */
 bool stages_want_snapshots(const struct proxy *p, const struct policy *policy)
 {
     static const int ids[] = {FACT_TLS, FACT_TLS_CIPHER, FACT_TLS_SNI, FACT_EARLY_TALK, FACT_EARLY_PIPELINING, FACT_HTTP, FACT_ERRORS};
-    if (p->parts.journal)
+    if (p->parts.journal || p->shadow)
         return true;
     for (enum stage stage = STAGE_CONNECT; stage < STAGE_COUNT; stage++) {
         struct fact_bits needs = policy_needs(policy, stage, true);
@@ -72,6 +73,9 @@ void stages_open(struct session *s, struct scope *scope)
         decide_open_recorded(scope);
     else
         decide_open(scope);
+    struct policy *shadow = !scope->parent ? s->proxy->shadow : scope->parent->shadow ? scope->parent->shadow->policy : NULL;
+    if (shadow)
+        shadow_open(scope, shadow);
 }
 
 static struct scope *open_scope(struct session *s, enum stage stage, struct scope *parent, const struct subject *subject)
@@ -112,9 +116,13 @@ void stages_forget_client(struct session *s)
 
 void stages_open_helo(struct session *s, struct str argument)
 {
+    struct scope *before = s->helo && s->helo->shadow ? scope_ref(s->helo) : NULL;
     forget_name(s);
     struct subject subject = {.helo = argument};
     s->helo = open_scope(s, STAGE_HELO, s->connect, &subject);
+    if (before)
+        shadow_rename(before, s->helo, str_of(s->id));
+    scope_unref(&before);
 }
 
 static struct scope *scope_at(const struct session *s, enum stage stage)
@@ -159,6 +167,7 @@ void tarpit_add(struct session *s, uint64_t ms, uint64_t *hold_until)
 
 static void keep_verdict(struct session *s, enum stage stage, struct scope *scope, const struct walk *walk)
 {
+    shadow_settle(scope);
     struct stage_verdict *v =
         stage == STAGE_MAIL ? &s->t->verdicts[STAGE_MAIL] : arena_zalloc(&scope->arena, sizeof *v);
     v->present = true;
@@ -169,6 +178,21 @@ static void keep_verdict(struct session *s, enum stage stage, struct scope *scop
         s->helo_verdict = v;
     rates_connection(s);
     tarpit_add(s, walk->tarpit_ms, &s->hold_until);
+}
+
+/* A stage that has its verdict already (a refused HELO name stays), or needs none behind an accept. Its shadow is judged all the same. */
+static void pass_over(struct session *s, struct scope *scope)
+{
+    if (!scope || !scope->shadow)
+        return;
+    stages_snapshot(s, &scope->facts);
+    shadow_settle(scope);
+}
+
+static void pass_over_rest(struct session *s, enum stage stage, enum stage upto)
+{
+    for (; stage <= upto && stage <= STAGE_MAIL; stage++)
+        pass_over(s, scope_at(s, stage));
 }
 
 /* Could a stage from `stage` to `upto`, undecided behind rule `from` of the first, still speak now? */
@@ -191,8 +215,11 @@ enum settled stages_settle(struct session *s, enum stage upto)
     for (enum stage stage = STAGE_CONNECT; stage <= upto && stage <= STAGE_MAIL; stage++) {
         struct scope *scope = scope_at(s, stage);
         if (verdict_at(s, stage)) {
-            if (verdict_at(s, stage)->walk.action == ACTION_ACCEPT)
+            pass_over(s, scope);
+            if (verdict_at(s, stage)->walk.action == ACTION_ACCEPT) {
+                pass_over_rest(s, stage + 1, upto);
                 return SETTLED; /* later stages are not walked */
+            }
             continue;
         }
         if (!scope)
@@ -208,10 +235,23 @@ enum settled stages_settle(struct session *s, enum stage upto)
             return holds(s, stage, &walk, upto) ? UNSETTLED_HOLD : UNSETTLED;
         s->awaits_evidence = awaited;
         keep_verdict(s, stage, scope, &walk);
-        if (walk.action == ACTION_ACCEPT)
+        if (walk.action == ACTION_ACCEPT) {
+            pass_over_rest(s, stage + 1, upto);
             return SETTLED;
+        }
     }
     return SETTLED;
+}
+
+void stages_gather_shadow(struct session *s)
+{
+    struct scope *deepest = s->helo ? s->helo : s->connect;
+    if (s->t && s->t->scopes[STAGE_DATA])
+        deepest = s->t->scopes[STAGE_DATA];
+    else if (s->t && s->t->scopes[STAGE_MAIL])
+        deepest = s->t->scopes[STAGE_MAIL];
+    if (deepest)
+        shadow_gather(deepest);
 }
 
 enum step stages_reply(struct session *s, enum stage stage, struct reply *refuse, bool *refused)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "postern/checks/content.h"
+#include "postern/decide/shadow.h"
 #include "session.h"
 
 struct transaction *transaction_new(struct session *s)
@@ -41,6 +42,7 @@ void transaction_end(struct session *s, const char *end)
     if (s->helo_verdict)
         t->verdicts[STAGE_HELO] = *s->helo_verdict;
     t->end = end;
+    t->end_wall_ms = loop_wall(session_loop(s));
     if (t->scopes[STAGE_DATA] && !content_has_ended(t->scopes[STAGE_DATA])) { /* cut off: there will be no more of it */
         struct content numbers = {.size = t->content->data.size,
                                   .longest_line = t->content->data.longest_line,
@@ -55,6 +57,8 @@ void transaction_end(struct session *s, const char *end)
 
 void transaction_free(struct transaction *t)
 {
+    if (t->shadow)
+        shadow_clear(t->shadow);
     for (struct recipient *r = t->recipients; r; r = r->next)
         scope_unref(&r->scope);
     for (int i = STAGE_COUNT - 1; i >= 0; i--)

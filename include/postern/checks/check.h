@@ -85,14 +85,30 @@ struct scope {
     const struct greylist_keys *greylist; /* stage rcpt: in the arena, made when first wanted */
     bool greylist_settled;                /* stage rcpt: the store knows so well who asks that one more pass says nothing new */
     struct fact_bits needed;    /* facts that somebody asked for so far */
+    struct scope *shadow;       /* the shadow policy's scope beside this one; NULL: there is none */
+    struct beside *beside;      /* of a shadow policy's scope: what it stands beside; in the arena; else NULL */
     uint16_t run_count, run_cap;
     uint8_t stage;              /* enum stage */
     bool touch;                 /* store operations may write (the applied policy of a live session) */
     max_align_t room[];         /* lent to the arena */
 };
 
+/*
+ * A shadow policy is judged over the applied one's evidence. Its scopes are a chain of their own beside the applied one's: each belongs to the
+ * one that it stands beside and ends with it, shares its subject, and reads its facts through (facts.h). What the applied policy's checks
+ * find, or are about to, is not asked for again; checks that only the shadow needs run in its own scope, with a budget of DNS questions
+ * of its own and stores that they only read: so nothing that it does is seen from the other side.
+ */
+struct beside {
+    struct scope *applied;      /* borrowed: it owns this */
+    struct scope *earlier;      /* stage helo: the applied scope of an earlier name which the shadow refused; reference; NULL: none */
+    bool settled;               /* the applied policy has decided this stage or left it out: the shadow's turn has come */
+};
+
 struct scope *scope_new(const struct evidence_world *world, struct policy *policy, enum stage stage, struct scope *parent,
                         const struct subject *subject, struct task *owner, unsigned *dns_budget, uint64_t start_ms);
+/* The shadow's scope beside `applied`, for which it becomes applied->shadow; its parent's has been made. Borrowed: it ends with applied. */
+struct scope *scope_shadow_new(struct scope *applied, struct policy *shadow);
 struct scope *scope_ref(struct scope *s);
 void scope_unref(struct scope **s);
 /* Hands the waiting of s and of all its parents to another task (a record that outlives its session). The session's budget is not touched any

@@ -42,6 +42,7 @@ struct record {
     struct str backend;                         /* address it was given to; empty: none */
     int64_t negative_limit;
     struct str help;
+    const struct shadow *shadow;                /* what the shadow policy would have done (shadow.h); NULL: there is none */
 };
 
 /* Appends one JSON line with \n. Walks again with trace and monitor rules, over the facts as they are now. */
@@ -54,7 +55,8 @@ struct record_judgement {
     struct str why;           /* first difference, in words ("rcpt <u@our.test>: was reject by listed, now none") */
     struct str was, now;      /* overall verdicts, "reject by listed" */
 };
-/* Reads a journal line and judges it under p. Texts live in the arena. */
+/* Reads a journal line and judges it under p: as the policy that was applied, or, when p is the one that was its shadow, as the shadow. Texts
+ * live in the arena. */
 struct record_judgement record_judge(struct str line, struct policy *p, struct arena *arena);
 
 #endif

@@ -45,6 +45,8 @@ void proxy_renew_tls(struct proxy *p);
 /* Does any backend want to know the client's own connection (XCLIENT's DESTADDR, PROXY): is arrival.local worth finding out? */
 bool proxy_wants_local(const struct proxy *p);
 void proxy_set_policy(struct proxy *p, struct policy *policy); /* for sessions from now on */
+/* The shadow policy for sessions from now on: judged and recorded, never applied (a reference is taken); NULL: none. */
+void proxy_set_shadow(struct proxy *p, struct policy *shadow);
 /* No new sessions (421 4.3.2), idle ones are told 421, transactions finish. `drained` runs from the loop when the last is gone. */
 void proxy_drain(struct proxy *p, void (*drained)(void *context), void *context);
 size_t proxy_sessions(const struct proxy *p);
