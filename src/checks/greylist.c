@@ -28,21 +28,6 @@ static bool is_always_heard(struct str local)
     return str_eq_nocase(local, STR("postmaster")) || str_eq_nocase(local, STR("abuse"));
 }
 
-/* Asks the store, or asks again: what may have been allowed or denied is told it the first time. */
-static const struct store_result *ask(struct scope *s, struct store_operation *op)
-{
-    struct greylist_rulings rulings = {.count = 0};
-    struct arena scratch = {0};
-
-    if (!scope_store_asked(s, op))
-        greylist_rulings_of(s, &scratch, &rulings);
-    op->rulings = rulings.keys;
-    op->ruling_count = rulings.count;
-    const struct store_result *r = scope_store(s, op);
-    arena_clear(&scratch);
-    return r;
-}
-
 enum check_result check_greylist(struct scope *s, const struct check_run *run)
 {
     const struct settings *set = s->world->settings;
@@ -50,6 +35,7 @@ enum check_result check_greylist(struct scope *s, const struct check_run *run)
     struct store_operation op = {.kind = STORE_GREYLIST, .mode = s->touch ? STORE_TOUCH : STORE_PEEK, .now_ms = now,
                                  .ttl_ms = set->greylist_window,
                                  .life_ms = set->greylist_life, .passes_known = set->greylist_passes};
+    struct str domains[STORE_RULED_DOMAINS_MAX];
 
     (void)run;
     if (is_always_heard(s->subject->recipient.local_plain)) {
@@ -63,7 +49,8 @@ enum check_result check_greylist(struct scope *s, const struct check_run *run)
         return CHECK_NOT_YET;
     op.key = keys->row;
     op.client = keys->client;
-    const struct store_result *r = ask(s, &op);
+    greylist_ruled(s, &op, domains);
+    const struct store_result *r = scope_store(s, &op);
     if (!r)
         return CHECK_NOT_YET;
     facts_set_text(&s->facts, FACT_GREYLIST_KEY, keys->row);
@@ -95,6 +82,7 @@ bool greylist_pass(struct scope *recipient, struct store_operation *op)
                                    .key = keys->row,
                                    .client = keys->client,
                                    .passes_known = set->greylist_passes,
+                                   .life_ms = set->greylist_life,
                                    .now_ms = loop_wall(recipient->world->loop),
                                    .ttl_ms = set->greylist_life + set->greylist_life / LIFE_MORE};
     return true;

@@ -142,7 +142,7 @@ static struct check_run *wait_for(struct scope *content, uint16_t what, uint64_t
 static const struct store_result *ruling(struct scope *content, const struct decide_input *in)
 {
     static const struct store_result nothing;
-    struct greylist_rulings rulings = {.count = 0};
+    struct str ruled[STORE_RULED_DOMAINS_MAX];
     if (!facts_has(&content->facts, FACT_DKIM_DOMAINS) && !decide_provide(content, FACT_DKIM_DOMAINS))
         return NULL;
     const struct value *domains = facts_get(&content->facts, FACT_DKIM_DOMAINS);
@@ -151,11 +151,10 @@ static const struct store_result *ruling(struct scope *content, const struct dec
     const struct greylist_keys *keys = in->recipient_count ? greylist_keys_of(in->recipients[0]) : NULL;
     if (domains->state != FACT_KNOWN || domains->v.names.count == 0 || !keys)
         return &nothing;
-    greylist_rulings_of(in->recipients[0], &content->arena, &rulings);
+    struct store_operation op = {.kind = STORE_GREYLIST, .mode = STORE_PEEK, .key = keys->row, .now_ms = loop_wall(content->world->loop)};
+    greylist_ruled(in->recipients[0], &op, ruled);
     for (size_t i = 0; i < domains->v.names.count; i++)
-        greylist_rule_by_domain(&content->arena, domains->v.names.list[i], &rulings);
-    struct store_operation op = {.kind = STORE_GREYLIST, .mode = STORE_PEEK, .key = keys->row, .rulings = rulings.keys,
-                                 .ruling_count = rulings.count, .now_ms = loop_wall(content->world->loop)};
+        greylist_ruled_by_domain(&op, ruled, domains->v.names.list[i]);
     const struct store_result *r = scope_store(content, &op);
     if (!r && !wait_run(content, WAIT_RULING))
         wait_for(content, WAIT_RULING, loop_now(content->world->loop) + content->world->settings->store_deadline);

@@ -24,18 +24,23 @@ uint64_t store_rate_width(uint64_t window_ms)
     return width ? width : 1;
 }
 
-static bool is_settled(const struct store_operation *op, const struct store_result *r)
+uint64_t store_enough(const struct store_operation *op)
 {
-    uint64_t enough = op->now_ms >= STORE_FOREVER || op->life_ms > STORE_FOREVER - op->now_ms ? STORE_FOREVER : op->now_ms + op->life_ms;
-    bool counts = op->client.n && op->passes_known > 0;
-    return r->row.passed > 0 && r->row.expires_ms >= enough &&
-           (!counts || (r->client_passes >= op->passes_known && r->client_expires_ms >= enough));
+    return op->now_ms >= STORE_FOREVER || op->life_ms > STORE_FOREVER - op->now_ms ? STORE_FOREVER : op->now_ms + op->life_ms;
+}
+
+/* Its passes do not count, or are enough, and it lives long enough. */
+static bool client_is_settled(const struct store_operation *op, const struct store_row *client)
+{
+    return client->passed > 0 && client->passed >= op->passes_known && client->expires_ms >= store_enough(op);
 }
 
 void store_finish(const struct store_operation *op, struct store_result *result)
 {
+    struct store_row client = {.passed = result->client_passes, .expires_ms = result->client_expires_ms};
     result->first_seen_ms = result->row.first_ms;
-    result->settled = op->kind == STORE_GREYLIST && is_settled(op, result);
+    result->settled = op->kind == STORE_GREYLIST && result->row.passed > 0 && result->row.expires_ms >= store_enough(op) &&
+                      (!op->client.n || client_is_settled(op, &client));
     if (op->kind == STORE_GREYLIST || op->kind == STORE_PASSED)
         result->known = result->row.passed > 0 || (op->passes_known > 0 && result->client_passes >= op->passes_known);
     else if (op->kind == STORE_ALLOW || op->kind == STORE_DENY)
@@ -83,20 +88,19 @@ static void change(const struct store_operation *op, struct store_row *row, bool
 
 static bool find_ruling(struct rows *r, const struct store_operation *op, struct store_result *result)
 {
+    struct rulings rulings;
+    struct arena scratch = {0};
     struct store_row row;
-    if (op->kind != STORE_GREYLIST || op->ruling_count == 0 || !r->ops->has_rulings(r))
+    enum got got = GOT_NOTHING;
+    if (op->kind != STORE_GREYLIST || !r->ops->has_rulings(r))
         return true;
-    for (size_t i = 0; i < op->ruling_count; i++) {
-        enum got got = get_live(r, op, STORE_TABLE_RULINGS, op->rulings[i], &row);
-        if (got == GOT_FAILURE)
-            return false;
-        if (got == GOT_ROW) {
-            result->ruling = row.passed ? STORE_ALLOWED : STORE_DENIED;
-            result->ruling_index = i;
-            return true;
-        }
-    }
-    return true;
+    rulings_of(op, &scratch, &rulings);
+    for (size_t i = 0; i < rulings.count && got == GOT_NOTHING; i++)
+        got = get_live(r, op, STORE_TABLE_RULINGS, rulings.keys[i], &row);
+    if (got == GOT_ROW)
+        result->ruling = row.passed ? STORE_ALLOWED : STORE_DENIED;
+    arena_clear(&scratch);
+    return got != GOT_FAILURE;
 }
 
 static bool look_at_client(struct rows *r, const struct store_operation *op, struct store_result *result)
@@ -107,7 +111,7 @@ static bool look_at_client(struct rows *r, const struct store_operation *op, str
     enum got got = get_live(r, op, STORE_TABLE_CLIENTS, op->client, &row);
     if (got == GOT_FAILURE)
         return false;
-    if (op->kind == STORE_PASSED && op->mode == STORE_TOUCH) {
+    if (op->kind == STORE_PASSED && op->mode == STORE_TOUCH && !client_is_settled(op, &row)) {
         change(op, &row, got == GOT_NOTHING);
         if (!r->ops->put(r, STORE_TABLE_CLIENTS, op->client, &row, op->now_ms))
             return false;
@@ -138,12 +142,14 @@ static bool on_row(struct rows *r, const struct store_operation *op, struct stor
     if (got == GOT_FAILURE || !find_ruling(r, op, result) || !look_at_client(r, op, result))
         return false;
     result->found = got == GOT_ROW;
-    if (op->mode == STORE_TOUCH && !(op->kind == STORE_GREYLIST && row.passed > 0)) {
+    bool client_known = op->passes_known > 0 && result->client_passes >= op->passes_known;
+    bool writes = op->mode == STORE_TOUCH && !(op->kind == STORE_GREYLIST && (row.passed > 0 || client_known));
+    if (writes) {
         change(op, &row, got == GOT_NOTHING);
         if (!r->ops->put(r, table_of(op), op->key, &row, op->now_ms))
             return false;
     }
-    if (got == GOT_ROW || op->mode == STORE_TOUCH)
+    if (got == GOT_ROW || writes)
         result->row = row;
     return true;
 }
@@ -338,22 +344,20 @@ static void clip(uint64_t *v, uint64_t most)
 
 struct store_operation *store_operation_copy(const struct store_operation *op)
 {
-    assert(op->key.n <= STORE_KEY_MAX && op->client.n <= STORE_KEY_MAX && op->ruling_count <= STORE_RULINGS_MAX);
-    size_t n = sizeof *op + op->ruling_count * sizeof *op->rulings + op->key.n + op->client.n + op->cursor.n;
-    for (size_t i = 0; i < op->ruling_count; i++) {
-        assert(op->rulings[i].n <= STORE_KEY_MAX);
-        n += op->rulings[i].n;
-    }
+    assert(op->key.n <= STORE_KEY_MAX && op->client.n <= STORE_KEY_MAX && op->ruled_domain_count <= STORE_RULED_DOMAINS_MAX);
+    size_t n = sizeof *op + op->ruled_domain_count * sizeof *op->ruled_domains + op->key.n + op->client.n + op->cursor.n;
+    for (size_t i = 0; i < op->ruled_domain_count; i++)
+        n += op->ruled_domains[i].n;
     struct store_operation *copy = xmalloc(n);
-    struct str *rulings = (struct str *)(void *)(copy + 1);
-    char *at = (char *)(rulings + op->ruling_count);
+    struct str *domains = (struct str *)(void *)(copy + 1);
+    char *at = (char *)(domains + op->ruled_domain_count);
     *copy = *op;
     copy->key = take_copy(&at, op->key);
     copy->client = take_copy(&at, op->client);
     copy->cursor = take_copy(&at, op->cursor);
-    for (size_t i = 0; i < op->ruling_count; i++)
-        rulings[i] = take_copy(&at, op->rulings[i]);
-    copy->rulings = rulings;
+    for (size_t i = 0; i < op->ruled_domain_count; i++)
+        domains[i] = take_copy(&at, op->ruled_domains[i]);
+    copy->ruled_domains = domains;
     clip(&copy->now_ms, STORE_FOREVER);
     clip(&copy->amount, UINT32_MAX);
     clip(&copy->refused, UINT32_MAX);

@@ -40,6 +40,13 @@ struct rows_ops { /* expired rows are rows too: who asks looks at expires_ms. fa
     bool (*walk)(struct rows *r, enum store_table table, struct str prefix, struct str after, unsigned limit, struct page *page);
 };
 
+enum { RULINGS_MAX = 64 };
+struct rulings { /* keys under which a ruling may be found, the most precise first: the first that is there holds */
+    struct str keys[RULINGS_MAX];
+    size_t count;
+};
+void rulings_of(const struct store_operation *op, struct arena *arena, struct rulings *out); /* see rulings.c */
+
 bool store_is_paged(enum store_kind kind); /* LIST, STATS, FORGET_ALL: store_operate() needs a page */
 /* Carries out one operation. page: fresh, for paged kinds; what the result points at lies in it. False: the place failed,
  * result is as it was. */
@@ -48,7 +55,8 @@ bool store_operate(struct rows *r, const struct store_operation *op, struct stor
 /* Also for Redis: what follows from the numbers of a row. */
 uint64_t store_expiry(const struct store_operation *op); /* now + ttl, at most STORE_FOREVER */
 uint64_t store_rate_width(uint64_t window_ms);
-void store_finish(const struct store_operation *op, struct store_result *result); /* sets known and first_seen_ms */
+uint64_t store_enough(const struct store_operation *op); /* what lives so long need not be made to live longer */
+void store_finish(const struct store_operation *op, struct store_result *result); /* sets known, settled, first_seen_ms */
 struct store_row store_rate_row(const struct rate *rate); /* how a rate looks in a list */
 
 struct page *page_new(void);

@@ -12,7 +12,8 @@
  * connection: all that was in flight fails, and connecting is tried again after a back-off (100 ms, doubled up to 10 s, until
  * an operation was answered). So a hanging server costs each check its deadline once, and then nothing. NOSCRIPT (the server
  * was restarted, or its scripts flushed) repeats that operation once with the whole script: one that was answered NOSCRIPT was
- * not carried out. What is in flight or waiting is capped; beyond it operations fail at once.
+ * not carried out. Likewise RULINGS: what an administrator ruled may stand under sixty keys, so they are named only once there
+ * is any ruling at all. (What is repeated comes behind what was sent meanwhile.) What is in flight or waiting is capped; beyond it operations fail at once.
  *
  * A cancelled request keeps its place in the line, since its reply will come.
  */
@@ -45,6 +46,7 @@ struct store_request {
     const char *error;          /* in the list of the failed: why */
     bool cancelled;
     bool whole_script;          /* it was sent with EVAL */
+    bool rulings;               /* it was sent with the keys of rulings */
 };
 
 enum state { DOWN, GREETING, READY };
@@ -59,6 +61,7 @@ struct redis {
     enum greeting greeting;         /* whose answer comes next */
     bool hope;                      /* operations may wait for the connection */
     bool useful;                    /* this connection has answered an operation */
+    bool rulings;                   /* there are some, as far as we know */
     struct stream *stream;          /* NULL: down */
     struct redis_bytes reader;
     char sha[SHA_TEXT];             /* of the script; empty: the server did not tell, EVAL is used */
@@ -114,6 +117,7 @@ static void fail_all(struct redis *x, struct queue *q, const char *why)
 static void drop(struct redis *x, const char *why, struct str detail, bool idle)
 {
     bool at_once = idle || (x->state == GREETING && redis_server_next(&x->server));
+    bool short_of_sockets = x->stream && stream_is_short(x->stream); /* it says nothing about the server */
     log_detail(x, why, detail);
     if (x->stream)
         stream_close(x->store.loop, &x->stream);
@@ -125,7 +129,7 @@ static void drop(struct redis *x, const char *why, struct str detail, bool idle)
     if (!x->hope)
         fail_all(x, &x->waiting, why);
     timer_set_in(x->store.loop, &x->reconnect, at_once ? 0 : x->back_off_ms);
-    if (!at_once)
+    if (!at_once && !short_of_sockets)
         x->back_off_ms = x->back_off_ms * 2 > BACK_OFF_MAX_MS ? BACK_OFF_MAX_MS : x->back_off_ms * 2;
 }
 
@@ -177,7 +181,9 @@ static void send_request(struct redis *x, struct store_request *r)
 {
     struct buf command = {0};
     r->whole_script = x->sha[0] == '\0' || r->whole_script;
-    redis_format_operation(&command, r->op, x->settings.prefix, r->whole_script ? NULL : x->sha);
+    x->rulings = x->rulings || r->op->kind == STORE_ALLOW || r->op->kind == STORE_DENY;
+    r->rulings = x->rulings;
+    redis_format_operation(&command, r->op, x->settings.prefix, r->rulings, r->whole_script ? NULL : x->sha);
     stream_put(x->stream, command.p, command.n);
     buf_free(&command);
     queue_add(&x->in_flight, &r->link);
@@ -238,6 +244,16 @@ static void tell(struct redis *x, struct store_request *r, const struct store_re
     request_free(x, r);
 }
 
+/* It was not carried out: the server lacks something that it shall have the next time. */
+static bool must_be_repeated(struct redis *x, struct store_request *r, const struct redis_said *reply)
+{
+    if (reply->type == SAID_ERROR && str_starts(reply->text, STR("NOSCRIPT")) && !r->whole_script)
+        return r->whole_script = true;
+    if (reply->type == SAID_STATUS && str_eq(reply->text, STR("RULINGS")) && r->op->kind == STORE_GREYLIST && !r->rulings)
+        return x->rulings = true;
+    return false;
+}
+
 /* False: the connection was dropped. */
 static bool request_answered(struct redis *x, const struct redis_said *reply)
 {
@@ -247,9 +263,8 @@ static bool request_answered(struct redis *x, const struct redis_said *reply)
         drop(x, "the Redis server said something unasked", reply->text, false);
         return false;
     }
-    if (reply->type == SAID_ERROR && str_starts(reply->text, STR("NOSCRIPT")) && !r->whole_script) {
+    if (must_be_repeated(x, r, reply)) {
         queue_take(&x->in_flight);
-        r->whole_script = true;
         if (r->cancelled)
             request_free(x, r);
         else

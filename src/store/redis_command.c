@@ -7,7 +7,7 @@
 
 #include "redis_internal.h"
 
-enum { WORDS_MAX = 3 + 2 + STORE_RULINGS_MAX + 14 };
+enum { WORDS_MAX = 3 + 3 + RULINGS_MAX + 17 };
 
 static const char letters[] = {
     [STORE_MARK] = 'm', [STORE_GREYLIST] = 'g', [STORE_PASSED] = 'p', [STORE_RATE] = 'r', [STORE_HISTORY] = 'h',
@@ -50,7 +50,7 @@ static struct str key_in(struct arena *a, struct str prefix, enum store_table ta
     char *whole = arena_alloc(a, prefix.n + 1 + key.n);
     if (prefix.n)
         memcpy(whole, prefix.p, prefix.n);
-    whole[prefix.n] = "abcdef"[table];
+    whole[prefix.n] = "abcdefg"[table];
     if (key.n)
         memcpy(whole + prefix.n + 1, key.p, key.n);
     return (struct str){whole, prefix.n + 1 + key.n};
@@ -75,22 +75,25 @@ static struct str number_in(struct arena *a, uint64_t v)
     return arena_printf(a, "%llu", (unsigned long long)v);
 }
 
-static size_t add_keys(struct arena *a, const struct store_operation *op, struct str prefix, struct str *words)
+static size_t add_keys(struct arena *a, const struct store_operation *op, struct str prefix, bool rulings, struct str *words)
 {
     size_t n = 0;
+    struct rulings ruled = {.count = 0};
     if (store_is_paged(op->kind))
         return 0;
     words[n++] = key_in(a, prefix, table_of(op), op->key);
-    if (op->kind != STORE_GREYLIST && op->kind != STORE_PASSED)
-        return n;
-    if (op->client.n)
+    if (op->kind == STORE_GREYLIST || op->kind == STORE_ALLOW || op->kind == STORE_DENY)
+        words[n++] = key_in(a, prefix, STORE_TABLE_COUNT, STR_NONE);
+    if (op->client.n && (op->kind == STORE_GREYLIST || op->kind == STORE_PASSED))
         words[n++] = key_in(a, prefix, STORE_TABLE_CLIENTS, op->client);
-    for (size_t i = 0; op->kind == STORE_GREYLIST && i < op->ruling_count; i++)
-        words[n++] = key_in(a, prefix, STORE_TABLE_RULINGS, op->rulings[i]);
+    if (op->kind == STORE_GREYLIST && rulings)
+        rulings_of(op, a, &ruled);
+    for (size_t i = 0; i < ruled.count; i++)
+        words[n++] = key_in(a, prefix, STORE_TABLE_RULINGS, ruled.keys[i]);
     return n;
 }
 
-static size_t add_arguments(struct arena *a, const struct store_operation *op, struct str prefix, struct str *words)
+static size_t add_arguments(struct arena *a, const struct store_operation *op, struct str prefix, bool rulings, struct str *words)
 {
     uint64_t width = store_rate_width(op->window_ms), expires = store_expiry(op);
     bool asks_client = op->client.n && (op->kind == STORE_GREYLIST || op->kind == STORE_PASSED);
@@ -107,6 +110,9 @@ static size_t add_arguments(struct arena *a, const struct store_operation *op, s
     words[n++] = number_in(a, width);
     words[n++] = number_in(a, op->now_ms / width);
     words[n++] = op->table == STORE_TABLE_RATES && op->kind >= STORE_SHOW && table_of(op) == op->table ? STR("1") : STR("0");
+    words[n++] = number_in(a, op->passes_known);
+    words[n++] = number_in(a, store_enough(op));
+    words[n++] = op->kind == STORE_GREYLIST && !rulings ? STR("1") : STR("0");
     if (!store_is_paged(op->kind))
         return n;
     struct str whole = key_in(a, prefix, op->table, op->key);
@@ -117,15 +123,15 @@ static size_t add_arguments(struct arena *a, const struct store_operation *op, s
     return n;
 }
 
-void redis_format_operation(struct buf *out, const struct store_operation *op, struct str prefix, const char *sha)
+void redis_format_operation(struct buf *out, const struct store_operation *op, struct str prefix, bool rulings, const char *sha)
 {
     struct arena a = {0};
     struct str words[WORDS_MAX];
     words[0] = sha ? STR("EVALSHA") : STR("EVAL");
     words[1] = str_of(sha ? sha : redis_script);
-    size_t keys = add_keys(&a, op, prefix, words + 3);
+    size_t keys = add_keys(&a, op, prefix, rulings, words + 3);
     words[2] = number_in(&a, keys);
-    size_t count = 3 + keys + add_arguments(&a, op, prefix, words + 3 + keys);
+    size_t count = 3 + keys + add_arguments(&a, op, prefix, rulings, words + 3 + keys);
     assert(count <= WORDS_MAX);
     redis_format(out, words, count);
     arena_clear(&a);

@@ -2,7 +2,8 @@
  * redis_internal.h - the parts of the store in Redis: where the server is (redis_server.c), what is said (redis_command.c,
  * redis_script.c), what is understood (redis_reply.c), and the connection between (redis.c).
  *
- * Keys in Redis: the prefix, one letter for the table (a, b ... in the order of enum store_table), the key. Values are decimal
+ * Keys in Redis: the prefix, one letter for the table (a, b ... in the order of enum store_table; g alone is the mark that there are rulings),
+ * the key. Values are decimal
  * numbers with spaces between, so that people can read them: "first last expires passed refused"; a rate: "width newest expires
  * slot0 ... slot16".
  */
@@ -49,8 +50,9 @@ extern const char redis_script[]; /* carries out one operation, see redis_script
 
 /* Appends a command as Redis wants it. */
 void redis_format(struct buf *out, const struct str *words, size_t count);
-/* The operation as EVALSHA sha (sha not NULL) or as EVAL of the whole script. */
-void redis_format_operation(struct buf *out, const struct store_operation *op, struct str prefix, const char *sha);
+/* The operation as EVALSHA sha (sha not NULL) or as EVAL of the whole script. rulings: a greylist check names the keys under which there may be
+ * a ruling; without, it is answered RULINGS where there are any. */
+void redis_format_operation(struct buf *out, const struct store_operation *op, struct str prefix, bool rulings, const char *sha);
 
 /* --- replies ---------------------------------------------------------------------------------------------------------------- */
 

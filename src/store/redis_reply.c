@@ -123,7 +123,7 @@ bool redis_bytes_next(struct redis_bytes *r, struct redis_said **reply)
 
 /* --- meaning ---------------------------------------------------------------------------------------------------------------- */
 
-enum { ROW_NUMBERS = 11 };
+enum { ROW_NUMBERS = 10 };
 
 static bool number_of(const struct redis_said *reply, uint64_t *out)
 {
@@ -142,15 +142,14 @@ static bool understand_row(const struct store_operation *op, const struct redis_
         if (!number_of(reply->items[i], &n[i]))
             return false;
     }
-    if (n[0] > 1 || n[8] > STORE_DENIED || (n[8] != STORE_NO_RULING && n[9] >= op->ruling_count))
+    if (n[0] > 1 || n[8] > STORE_DENIED || (n[8] != STORE_NO_RULING && op->kind != STORE_GREYLIST))
         return false;
     result->found = n[0] == 1;
     result->row = (struct store_row){.first_ms = n[1], .last_ms = n[2], .expires_ms = n[3], .passed = n[4], .refused = n[5]};
     result->client_passes = n[6];
     result->client_expires_ms = n[7];
     result->ruling = (enum store_ruling)n[8];
-    result->ruling_index = n[8] == STORE_NO_RULING ? 0 : (size_t)n[9];
-    result->count = n[10];
+    result->count = n[9];
     return true;
 }
 

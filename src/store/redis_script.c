@@ -2,12 +2,15 @@
  * redis_script.c - what operate.c means, said in Lua, so that an operation is one round trip and atomic in a server that many
  * proxies share.
  *
- *     KEYS   the row's key; the client's, when ARGV[5] is 1; those of rulings. Paged operations have none
- *     ARGV   1 operation (a letter, see redis_command.c), 2 touch (1 or 0), 3 now, 4 expiry of what is written, 5 client, 6
- *            amount, 7 refused, 8 width of a rate's slots, 9 slot of now, 10 rows are rates (1 or 0), 11 cursor, 12 rows a
- *            page, 13 pattern, 14 prefix to leave out
- *     reply  {found, first, last, expires, passed, refused, client passes, client expires, ruling, index of the ruling, count}; a list:
- *            {cursor, key, row, key, row ...}; statistics: {cursor, rows, expired, passed}; forgetting: {cursor, rows removed}
+ *     KEYS   the row's key; a greylist check and a ruling: the mark that there are rulings; the client's, when ARGV[5] is 1;
+ *            those of rulings. Paged operations have none
+ *     ARGV   1 operation (a letter, see redis_command.c), 2 touch (1 or 0), 3 now, 4 expiry of what is written, 5 client (1 or
+ *            0), 6 amount, 7 refused, 8 width of a rate's slots, 9 slot of now, 10 rows are rates (1 or 0), 11 passes after
+ *            which a client is known, 12 an expiry that is far enough, 13 keys of rulings are withheld (1 or 0), 14 cursor, 15
+ *            rows a page, 16 pattern, 17 prefix to leave out
+ *     reply  {found, first, last, expires, passed, refused, client passes, client expires, ruling, count}; a list:
+ *            {cursor, key, row, key, row ...}; statistics: {cursor, rows, expired, passed}; forgetting: {cursor, rows removed}.
+ *            RULINGS: there are some, and their keys were withheld; nothing was done
  *
  * `now` is the caller's. Redis's own expiry only collects garbage: an hour after the row's end, counted by the server's clock
  * from the write.
@@ -64,9 +67,9 @@ const char redis_script[] =
 "  end\n"
 "end\n"
 "local NOTHING = {0, 0, 0, 0, 0}\n"
-"local function answer(found, row, client, ruling, index, count)\n"
+"local function answer(found, row, client, ruling, count)\n"
 "  client = client or NOTHING\n"
-"  return {found and 1 or 0, row[1], row[2], row[3], row[4], row[5], client[4], client[3], ruling or 0, index or 0, count or 0}\n"
+"  return {found and 1 or 0, row[1], row[2], row[3], row[4], row[5], client[4], client[3], ruling or 0, count or 0}\n"
 "end\n"
 "\n"
 "if op == 'r' then\n" /* rate */
@@ -100,7 +103,7 @@ const char redis_script[] =
 "    if n[2] >= SLOTS then row[1] = (n[2] - SLOTS + 1) * width end\n"
 "    for i = 1, SLOTS do row[4] = row[4] + n[3 + i] end\n"
 "  end\n"
-"  return answer(found, row, NOTHING, 0, 0, sum)\n"
+"  return answer(found, row, NOTHING, 0, sum)\n"
 "end\n"
 "\n"
 "if op == 's' or op == 'f' then\n" /* show, forget */
@@ -114,12 +117,15 @@ const char redis_script[] =
 "  row[4], row[5] = op == 'a' and 1 or 0, op == 'd' and 1 or 0\n"
 "  row[3] = expires\n"
 "  seen(row)\n"
-"  if touch then put(KEYS[1], row, expires) end\n"
+"  if touch then\n"
+"    put(KEYS[1], row, expires)\n"
+"    redis.call('SET', KEYS[2], '1')\n"
+"  end\n"
 "  return answer(found, row)\n"
 "end\n"
 "\n"
 "if op == 'l' or op == 't' or op == 'x' then\n" /* list, statistics, forget all */
-"  local page = redis.call('SCAN', ARGV[11], 'MATCH', ARGV[13], 'COUNT', ARGV[12])\n"
+"  local page = redis.call('SCAN', ARGV[14], 'MATCH', ARGV[16], 'COUNT', ARGV[15])\n"
 "  local out, rows, expired, passed = {page[1]}, 0, 0, 0\n"
 "  for _, key in ipairs(page[2]) do\n"
 "    if op == 'x' then\n"
@@ -133,7 +139,7 @@ const char redis_script[] =
 "        passed = passed + 1\n"
 "      end\n"
 "      if found and op == 'l' then\n"
-"        out[#out + 1] = string.sub(key, tonumber(ARGV[14]) + 1)\n"
+"        out[#out + 1] = string.sub(key, tonumber(ARGV[17]) + 1)\n"
 "        out[#out + 1] = string.format('%.0f %.0f %.0f %.0f %.0f', row[1], row[2], row[3], row[4], row[5])\n"
 "      end\n"
 "    end\n"
@@ -143,28 +149,33 @@ const char redis_script[] =
 "  return out\n"
 "end\n"
 "\n"
+"if ARGV[13] == '1' and redis.call('EXISTS', KEYS[2]) == 1 then return redis.status_reply('RULINGS') end\n"
 "local row, found = live(redis.call('GET', KEYS[1]))\n" /* mark, greylist, passed, history */
-"local next_key, client, known, ruling, index = 2, NOTHING, false, 0, 0\n"
+"local next_key, client, there, ruling = op == 'g' and 3 or 2, NOTHING, false, 0\n"
+"local passes_known, enough = tonumber(ARGV[11]), tonumber(ARGV[12])\n"
 "if ARGV[5] == '1' then\n"
-"  client, known = live(redis.call('GET', KEYS[2]))\n"
-"  if op == 'p' and touch then\n"
-"    change(client, not known)\n"
-"    put(KEYS[2], client, client[3])\n"
+"  client, there = live(redis.call('GET', KEYS[next_key]))\n"
+"  local settled = client[4] > 0 and client[4] >= passes_known and client[3] >= enough\n"
+"  if op == 'p' and touch and not settled then\n"
+"    change(client, not there)\n"
+"    put(KEYS[next_key], client, client[3])\n"
 "  end\n"
-"  next_key = 3\n"
+"  next_key = next_key + 1\n"
 "end\n"
 "if #KEYS >= next_key then\n"
 "  local values = redis.call('MGET', unpack(KEYS, next_key))\n"
 "  for i = 1, #KEYS - next_key + 1 do\n"
-"    local ruled, there = live(values[i])\n"
-"    if there then\n"
-"      ruling, index = ruled[4] > 0 and 1 or 2, i - 1\n"
+"    local ruled, is_ruled = live(values[i])\n"
+"    if is_ruled then\n"
+"      ruling = ruled[4] > 0 and 1 or 2\n"
 "      break\n"
 "    end\n"
 "  end\n"
 "end\n"
-"if touch and not (op == 'g' and row[4] > 0) then\n"
+"local known = row[4] > 0 or (passes_known > 0 and client[4] >= passes_known)\n"
+"local writes = touch and not (op == 'g' and known)\n"
+"if writes then\n"
 "  change(row, not found)\n"
 "  put(KEYS[1], row, row[3])\n"
 "end\n"
-"return answer(found, (found or touch) and row or NOTHING, client, ruling, index)\n";
+"return answer(found, (found or writes) and row or NOTHING, client, ruling)\n";

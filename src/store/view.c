@@ -77,11 +77,6 @@ static struct asked *find(const struct store_view *v, const struct store_operati
     return a;
 }
 
-bool store_view_asked(const struct store_view *v, const struct store_operation *op)
-{
-    return find(v, op) != NULL;
-}
-
 const struct store_result *store_view_get(struct store_view *v, const struct store_operation *op)
 {
     static const char stalled[] = "it has not answered others for too long";

@@ -14,6 +14,8 @@
 #ifndef POSTERN_STORE_STORE_H
 #define POSTERN_STORE_STORE_H
 
+#include "postern/base/addr.h"
+#include "postern/base/arena.h"
 #include "postern/base/str.h"
 #include "postern/net/loop.h"
 
@@ -21,11 +23,11 @@ enum store_kind {
     /* key; TOUCH sets it until now + ttl_ms, PEEK reads: result.found */
     STORE_MARK,
     /* key; TOUCH inserts when absent (it lives ttl_ms, the retry window; touching again does not make that longer) and notes
-     * last_seen; a row that has passed is only read. With `client` also looks at the known client, with `rulings` at what was
-     * allowed or denied. result.settled: a pass of this message would tell the store nothing worth writing */
+     * last_seen; a row that has passed is only read. With `client` also looks at the known client, who leaves no new row, and
+     * at what was allowed or denied (ruled_...). result.settled: a pass of this message would tell the store nothing worth writing */
     STORE_GREYLIST,
     /* key (a greylist key): the recipient was accepted by the backend: known from now on, until now + ttl_ms at least; one more
-     * pass for it, and for `client` when that is given. PEEK reads both */
+     * pass for it, and for `client` when that is given, unless it has passes_known and lives for life_ms more. PEEK reads both */
     STORE_PASSED,
     /* key; TOUCH adds `amount`; result.count: sum over the sliding window_ms (see STORE_RATE_SLOTS) */
     STORE_RATE,
@@ -54,7 +56,7 @@ enum store_ruling { STORE_NO_RULING, STORE_ALLOWED, STORE_DENIED };
 
 enum {
     STORE_KEY_MAX = 512,    /* octets of a key; callers hash what is longer */
-    STORE_RULINGS_MAX = 64, /* keys of rulings in one operation */
+    STORE_RULED_DOMAINS_MAX = 16,
     STORE_PAGE_MAX = 500,   /* rows in one page */
     /* A rate's window is 16 slots and the one that runs: what is counted is forgotten after the window, at most 1/16 late. */
     STORE_RATE_SLOTS = 17
@@ -70,9 +72,12 @@ struct store_operation {
     /* GREYLIST, PASSED */
     struct str client;           /* key of the client (who is asking, and the domain) whose passes count; STR_NONE: none */
     uint64_t passes_known;       /* passes after which the client is known; 0: never */
-    uint64_t life_ms;            /* GREYLIST: how long who passes now is to live at least */
-    const struct str *rulings;   /* GREYLIST: keys of rulings, most specific first: the first that is there holds */
-    size_t ruling_count;
+    uint64_t life_ms;            /* how long who passes now is to live at least */
+    /* GREYLIST: on whom the administrator may have ruled. The most precise word holds: the narrowest network that the client is
+     * in, then the first of the domains, each before those above it */
+    struct addr ruled_client;         /* family 0: nobody */
+    const struct str *ruled_domains;  /* that have authenticated this message; each at most 255 octets, or it is not looked for */
+    size_t ruled_domain_count;        /* at most STORE_RULED_DOMAINS_MAX */
     /* RATE, HISTORY */
     uint64_t amount, refused;
     uint64_t window_ms;
@@ -106,7 +111,6 @@ struct store_result {
     struct store_row row; /* as it is after the operation; zero when there is none */
     uint64_t client_passes, client_expires_ms;
     enum store_ruling ruling;
-    size_t ruling_index;  /* which of the operation's rulings it was */
     uint64_t count;       /* RATE: the sum, with what was added now; FORGET_ALL: rows removed */
     /* LIST, STATS, FORGET_ALL: valid only while done() runs. In SQLite and memory rows come in order of their keys; in Redis
      * in none, and a row that is written meanwhile may come twice. */
@@ -115,6 +119,11 @@ struct store_result {
     struct str cursor;    /* STR_NONE: that was all */
     struct store_stats stats;
 };
+
+/* The key of ALLOW and DENY, and of rows of STORE_TABLE_RULINGS. STR_NONE: networks of this length are never looked for (they are: IPv4 /8
+ * to /32; IPv6 /32, /40, /48, /56, /64 and /128). */
+struct str store_ruling_on_network(struct arena *arena, const struct prefix *network);
+struct str store_ruling_on_domain(struct arena *arena, struct str domain); /* and on all below it */
 
 struct store;
 struct store_request;
@@ -158,7 +167,6 @@ void store_view_free(struct store_view **v);
 /* The result (lives as long as the view), or NULL: not yet, started, the owner will be woken. The same operation is started
  * once: its identity is (kind, mode, key). Not for administration. While the store is stalled it is not started: an error at once. */
 const struct store_result *store_view_get(struct store_view *v, const struct store_operation *op);
-bool store_view_asked(const struct store_view *v, const struct store_operation *op); /* it was, and may have been answered */
 /* Whoever waits has waited long enough: what has no answer yet is a failure of the store, counted and logged. */
 void store_view_late(struct store_view *v);
 size_t store_view_waiting(const struct store_view *v);

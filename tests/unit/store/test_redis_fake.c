@@ -8,7 +8,7 @@
 #include "redis_internal.h"
 
 #define SHA "$40\r\n0123456789abcdef0123456789abcdef01234567\r\n"
-#define ROW(first) "*11\r\n:1\r\n:" first "\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:0\r\n:0\r\n:0\r\n"
+#define ROW(first) "*10\r\n:1\r\n:" first "\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:0\r\n:0\r\n"
 
 static struct fake {
     struct network network;
@@ -145,16 +145,18 @@ Test(fake, broken_answers, .timeout = 120)
         {"$2\r\nOK\r\n", STORE_GREYLIST, none},
         {"*-1\r\n", STORE_GREYLIST, none},
         {"*0\r\n", STORE_GREYLIST, none},
-        {"*10\r\n:1\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:0\r\n:0\r\n", STORE_GREYLIST, none},
-        {"*12\r\n:1\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:0\r\n:0\r\n:0\r\n:0\r\n", STORE_GREYLIST, none},
-        {"*11\r\n:2\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:0\r\n:0\r\n:0\r\n", STORE_GREYLIST, none},
-        {"*11\r\n:1\r\n:-1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:0\r\n:0\r\n:0\r\n", STORE_GREYLIST, none},
-        {"*11\r\n:1\r\n:9223372036854775807\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:0\r\n:0\r\n:0\r\n", STORE_GREYLIST, none},
-        {"*11\r\n:1\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:3\r\n:0\r\n:0\r\n", STORE_GREYLIST, none},
-        {"*11\r\n:1\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:1\r\n:0\r\n:0\r\n", STORE_GREYLIST,
+        {"*9\r\n:1\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:0\r\n", STORE_GREYLIST, none},
+        {"*11\r\n:1\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:0\r\n:0\r\n:0\r\n", STORE_GREYLIST, none},
+        {"*10\r\n:2\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:0\r\n:0\r\n", STORE_GREYLIST, none},
+        {"*10\r\n:1\r\n:-1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:0\r\n:0\r\n", STORE_GREYLIST, none},
+        {"*10\r\n:1\r\n:9223372036854775807\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:0\r\n:0\r\n", STORE_GREYLIST, none},
+        {"*10\r\n:1\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:3\r\n:0\r\n", STORE_GREYLIST, none},
+        {"*10\r\n:1\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:1\r\n:0\r\n", STORE_PASSED,
          none}, /* a ruling that was not asked for */
-        {"*11\r\n:1\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n$1\r\n6\r\n:7\r\n:0\r\n:0\r\n:0\r\n", STORE_GREYLIST, none},
-        {"*11\r\n:1\r\n:1\r\n:2\r\n:3\r\n:4\r\n*0\r\n:6\r\n:7\r\n:0\r\n:0\r\n:0\r\n", STORE_GREYLIST, none},
+        {"+RULINGS\r\n", STORE_PASSED, none},
+        {"+RULINGS\r\n+RULINGS\r\n+RULINGS\r\n", STORE_GREYLIST, none}, /* each once, and it has been told them */
+        {"*10\r\n:1\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n$1\r\n6\r\n:7\r\n:0\r\n:0\r\n", STORE_GREYLIST, none},
+        {"*10\r\n:1\r\n:1\r\n:2\r\n:3\r\n:4\r\n*0\r\n:6\r\n:7\r\n:0\r\n:0\r\n", STORE_GREYLIST, none},
         {"*0\r\n", STORE_LIST, none},
         {"*1\r\n:0\r\n", STORE_LIST, none},
         {"*1\r\n$1\r\nx\r\n", STORE_LIST, none},
@@ -217,7 +219,7 @@ Test(fake, endless_replies_are_cut_off)
 {
     static char chunk[16384];
     static const char *const beginnings[] = {
-        "+", "-", ":", "*11\r\n:1\r\n:1\r\n$600000000\r\n", "$536870911\r\n", "*3\r\n$1\r\n0\r\n$900000\r\n"};
+        "+", "-", ":", "*10\r\n:1\r\n:1\r\n$600000000\r\n", "$536870911\r\n", "*3\r\n$1\r\n0\r\n$900000\r\n"};
     memset(chunk, '1', sizeof chunk);
     for (size_t i = 0; i < sizeof beginnings / sizeof beginnings[0]; i++) {
         struct store *s = fake_open();
@@ -253,14 +255,14 @@ Test(fake, half_a_reply_and_silence_and_the_end)
     loop_settle(loop);
     say_text(SHA);
     struct answer *a = start(s, STORE_GREYLIST);
-    say_text("*11\r\n:1\r\n:1");
+    say_text("*10\r\n:1\r\n:1");
     loop_advance_to(loop, loop_now(loop) + 199);
     cr_assert_eq(a->times, 0);
     loop_advance_to(loop, loop_now(loop) + 2);
     expect_error(&a, "the Redis server did not answer in time");
     expect_recovery(s, "half a reply");
     a = start(s, STORE_GREYLIST);
-    say_text("*11\r\n:1\r\n:1");
+    say_text("*10\r\n:1\r\n:1");
     stream_close(loop, &fake.end);
     expect_error(&a, "the connection to the Redis server ended");
     expect_recovery(s, "an end in a reply");
@@ -437,7 +439,7 @@ Test(reader, split_anywhere)
                                                         SAID_ARRAY,  SAID_ARRAY, SAID_TEXT};
                 cr_assert_eq(reply->type, types[replies], "split at %zu, reply %d", split, replies);
                 if (replies == 1)
-                    cr_assert(reply->count == 11 && reply->items[1]->number == 123);
+                    cr_assert(reply->count == 10 && reply->items[1]->number == 123);
                 if (replies == 3)
                     cr_assert(str_eq(reply->text, STR("a\r\nbc")));
                 replies++;

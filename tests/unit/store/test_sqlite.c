@@ -497,11 +497,11 @@ Test(sqlite, no_operation_looks_at_all_rows, .init = begin, .fini = end)
         sqlite3_stmt_status(d.statements[i], SQLITE_STMTSTATUS_VM_STEP, 1);
     cr_assert(database_sweep(&d, 1600 + DATABASE_SWEEP_GRACE_MS, &removed));
     cr_assert_eq(removed, DATABASE_SWEEP_ROWS);
-    struct str ruling = STR("none");
+    struct str domain = STR("none.example");
     for (int kind = STORE_MARK; kind <= STORE_DENY; kind++) {
         struct page *page = store_is_paged((enum store_kind)kind) ? page_new() : NULL;
         struct store_operation op = operation((enum store_kind)kind, STORE_TOUCH, "7777", 100);
-        op.client = op.key, op.rulings = &ruling, op.ruling_count = 1, op.limit = 10;
+        op.client = op.key, op.ruled_domains = &domain, op.ruled_domain_count = 1, op.limit = 10;
         cr_assert(store_operate(&d.rows, &op, &result, page));
         page_free(&page);
     }

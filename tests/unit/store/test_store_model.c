@@ -14,9 +14,12 @@ static struct model {
 } model;
 static const char *const key_names[MODEL_KEYS] = {"a", "b\n", "c c", "\xff"};
 
+static const char *const ruled_names[MODEL_KEYS] = {"domain a", "domain b\n", "domain c c", "domain \xff"};
+
 static size_t key_number(struct str key)
 {
     size_t i = 0;
+    key = str_starts(key, STR("domain ")) ? str_sub(key, 7, key.n) : key;
     while (!str_eq(str_of(key_names[i]), key))
         i++;
     return i;
@@ -69,10 +72,19 @@ static struct store_result model_answer(const struct store_operation *op)
                                               [STORE_ALLOW] = STORE_TABLE_RULINGS, [STORE_DENY] = STORE_TABLE_RULINGS};
     struct store_result r = {0};
     uint64_t now = op->now_ms;
-    bool live, grey = op->kind == STORE_GREYLIST || op->kind == STORE_PASSED;
+    bool live, grey = op->kind == STORE_GREYLIST || op->kind == STORE_PASSED, client_known = false;
     if (op->kind == STORE_RATE) {
         r.count = model_rate(op, &r.found);
         return r;
+    }
+    if (grey && op->client.n) {
+        struct store_row *client = model_row(STORE_TABLE_CLIENTS, op->client, now, &live);
+        bool settled = live && client->passed >= op->passes_known && client->expires_ms >= now + op->life_ms;
+        if (op->kind == STORE_PASSED && op->mode == STORE_TOUCH && !settled)
+            *client = model_use(client, live, op, now + op->ttl_ms), live = client->expires_ms > 0;
+        r.client_passes = live ? client->passed : 0;
+        r.client_expires_ms = live ? client->expires_ms : 0;
+        client_known = op->passes_known && r.client_passes >= op->passes_known;
     }
     struct store_row *row = model_row(op->kind == STORE_SHOW || op->kind == STORE_FORGET ? op->table : tables[op->kind], op->key,
                                       now, &r.found);
@@ -86,28 +98,20 @@ static struct store_result model_answer(const struct store_operation *op)
         next = (struct store_row){0};
     } else if (op->kind != STORE_SHOW) {
         next = model_use(row, r.found, op, op->kind == STORE_GREYLIST && r.found ? 0 : now + op->ttl_ms);
-        next = op->kind == STORE_GREYLIST && r.found && row->passed ? *row : next;
     }
-    r.row = op->kind >= STORE_ALLOW || (op->kind < STORE_SHOW && op->mode == STORE_TOUCH) ? next
+    bool writes = op->mode == STORE_TOUCH && !(op->kind == STORE_GREYLIST && (client_known || (r.found && row->passed)));
+    r.row = op->kind >= STORE_ALLOW || (op->kind < STORE_SHOW && writes) ? next
             : r.found                                                                     ? *row
                                                                                           : (struct store_row){0};
-    if (op->mode == STORE_TOUCH)
+    if (writes)
         *row = next;
-    if (grey && op->client.n) {
-        struct store_row *client = model_row(STORE_TABLE_CLIENTS, op->client, now, &live);
-        if (op->kind == STORE_PASSED && op->mode == STORE_TOUCH)
-            *client = model_use(client, live, op, now + op->ttl_ms), live = true;
-        r.client_passes = live ? client->passed : 0;
-        r.client_expires_ms = live ? client->expires_ms : 0;
-    }
-    r.known = grey && (r.row.passed > 0 || (op->passes_known && r.client_passes >= op->passes_known));
+    r.known = grey && (r.row.passed > 0 || client_known);
     r.settled = op->kind == STORE_GREYLIST && r.row.passed > 0 && r.row.expires_ms >= now + op->life_ms &&
-                (!op->client.n || !op->passes_known ||
-                 (r.client_passes >= op->passes_known && r.client_expires_ms >= now + op->life_ms));
-    for (size_t i = 0; grey && op->kind == STORE_GREYLIST && i < op->ruling_count && !r.ruling; i++) {
-        struct store_row *ruling = model_row(STORE_TABLE_RULINGS, op->rulings[i], now, &live);
+                (!op->client.n ||
+                 (r.client_passes > 0 && r.client_passes >= op->passes_known && r.client_expires_ms >= now + op->life_ms));
+    for (size_t i = 0; op->kind == STORE_GREYLIST && i < op->ruled_domain_count && !r.ruling; i++) {
+        struct store_row *ruling = model_row(STORE_TABLE_RULINGS, op->ruled_domains[i], now, &live);
         r.ruling = !live ? STORE_NO_RULING : ruling->passed ? STORE_ALLOWED : STORE_DENIED;
-        r.ruling_index = live ? i : 0;
     }
     return r;
 }
@@ -124,7 +128,7 @@ static struct str any_key(void)
     return str_of(key_names[pick(MODEL_KEYS)]);
 }
 
-static struct store_operation any_operation(uint64_t now, const struct str rulings[2])
+static struct store_operation any_operation(uint64_t now, const struct str domains[2])
 {
     static const enum store_kind kinds[] = {STORE_MARK,   STORE_GREYLIST, STORE_GREYLIST, STORE_GREYLIST, STORE_PASSED,
                                             STORE_PASSED, STORE_RATE,     STORE_RATE,     STORE_HISTORY,  STORE_HISTORY,
@@ -139,12 +143,14 @@ static struct store_operation any_operation(uint64_t now, const struct str rulin
                                  .client = pick(3) ? any_key() : STR_NONE,
                                  .passes_known = pick(4),
                                  .life_ms = pick(40),
-                                 .rulings = rulings,
-                                 .ruling_count = pick(3),
+                                 .ruled_domains = domains,
+                                 .ruled_domain_count = pick(3),
                                  .amount = pick(5),
                                  .refused = pick(3),
                                  .window_ms = pick(8) ? 64 : 100,
                                  .table = tables[pick(5)]};
+    if (op.kind >= STORE_ALLOW || (op.kind >= STORE_SHOW && op.table == STORE_TABLE_RULINGS))
+        op.key = str_of(ruled_names[pick(MODEL_KEYS)]);
     return op;
 }
 
@@ -172,7 +178,6 @@ static void compare(const char *name, int step, const struct store_operation *op
         SAME(settled);
         SAME(client_expires_ms);
         SAME(ruling);
-        SAME(ruling_index);
     }
 }
 
@@ -186,14 +191,14 @@ static void hold_against_model(struct store *s, const char *name, uint64_t from,
     memset(&model, 0, sizeof model);
     for (int step = 0; step < steps;) {
         struct store_operation ops[AT_ONCE];
-        struct str rulings[AT_ONCE][2];
+        struct str domains[AT_ONCE][2];
         struct store_result want[AT_ONCE];
         int n = 1 + (int)pick(AT_ONCE);
         for (int i = 0; i < n; i++) {
             now += pick(50) == 0 ? pick(200) : pick(6);
             now -= pick(60) == 0 ? pick(30) : 0;
-            rulings[i][0] = any_key(), rulings[i][1] = any_key();
-            ops[i] = any_operation(now, rulings[i]);
+            domains[i][0] = any_key(), domains[i][1] = any_key();
+            ops[i] = any_operation(now, domains[i]);
             want[i] = model_answer(&ops[i]);
             s->ops->start(s, &ops[i], take_answer, &answers[i]);
         }

@@ -69,7 +69,8 @@ Test(suite, clients_are_known_after_some_passes, .init = begin, .fini = end)
         r = ask(s, TOUCH(PASSED, "second", 200, 1000, .client = client, .passes_known = 2));
         cr_assert(r.known && r.client_passes == 2, "%s", names[kind]);
         r = ask(s, look);
-        cr_assert(!r.found && r.known && !r.settled && r.client_passes == 2, "%s: a new row of a known client", names[kind]);
+        cr_assert(!r.found && r.known && !r.settled && r.client_passes == 2, "%s: a known client, not this row", names[kind]);
+        cr_assert(!ask(s, look).found, "%s: who is known leaves no row", names[kind]);
         look = PEEK(GREYLIST, "first", 300, .client = client, .passes_known = 2, .life_ms = 800);
         cr_assert(ask(s, look).settled, "%s", names[kind]);
         look->life_ms = 801;
@@ -95,27 +96,67 @@ Test(suite, clients_are_known_after_some_passes, .init = begin, .fini = end)
 
 Test(suite, rulings, .init = begin, .fini = end)
 {
-    struct str keys[] = {STR("192.0.2.1/32"), STR("192.0.2.0/24"), STR("192.0.0.0/16")};
+    struct str domains[] = {STR("a.b.example"), STR("C.example")};
+    struct addr client;
+    cr_assert(addr_parse(STR("192.0.2.1"), &client));
     EACH_STORE (s, kind) {
-        struct store_operation *look = PEEK(GREYLIST, "k", 100, .rulings = keys, .ruling_count = 3);
+        struct store_operation *look = PEEK(GREYLIST, "k", 100, .ruled_client = client, .ruled_domains = domains, .ruled_domain_count = 2);
         cr_assert_eq(ask(s, look).ruling, STORE_NO_RULING, "%s", names[kind]);
-        cr_assert(!ask(s, TOUCH(ALLOW, "192.0.0.0/16", 50, 0)).found, "%s", names[kind]);
+        ask(s, TOUCH(DENY, "domain example", 50, 0));
+        cr_assert_eq(ask(s, look).ruling, STORE_DENIED, "%s: a domain stands for all below it", names[kind]);
+        ask(s, TOUCH(ALLOW, "domain c.example", 50, 0));
+        cr_assert_eq(ask(s, look).ruling, STORE_DENIED, "%s: the first domain before the second", names[kind]);
+        ask(s, TOUCH(ALLOW, "domain b.example", 50, 0));
+        cr_assert_eq(ask(s, look).ruling, STORE_ALLOWED, "%s: each before those above it", names[kind]);
+        ask(s, TOUCH(DENY, "net 192.0.0.0/8", 50, 0));
+        cr_assert_eq(ask(s, look).ruling, STORE_DENIED, "%s: networks before domains", names[kind]);
+        cr_assert(!ask(s, TOUCH(ALLOW, "net 192.0.0.0/16", 50, 0)).found, "%s", names[kind]);
         struct store_result r = ask(s, look);
-        cr_assert(r.ruling == STORE_ALLOWED && r.ruling_index == 2 && !r.known, "%s", names[kind]);
-        ask(s, TOUCH(DENY, "192.0.2.0/24", 50, 100));
-        r = ask(s, look);
-        cr_assert(r.ruling == STORE_DENIED && r.ruling_index == 1, "%s: the most specific holds", names[kind]);
+        cr_assert(r.ruling == STORE_ALLOWED && !r.known, "%s", names[kind]);
+        ask(s, TOUCH(DENY, "net 192.0.2.0/24", 50, 100));
+        cr_assert_eq(ask(s, look).ruling, STORE_DENIED, "%s: the narrowest holds", names[kind]);
         look->now_ms = 150;
         cr_assert_eq(ask(s, look).ruling, STORE_ALLOWED, "%s: the denial has expired", names[kind]);
         look->now_ms = STORE_FOREVER - 1;
         cr_assert_eq(ask(s, look).ruling, STORE_ALLOWED, "%s: 0 is for ever", names[kind]);
         look->now_ms = 100;
-        cr_assert(ask(s, TOUCH(ALLOW, "192.0.2.0/24", 60, 0)).found, "%s", names[kind]);
+        cr_assert(ask(s, TOUCH(ALLOW, "net 192.0.2.0/24", 60, 0)).found, "%s", names[kind]);
         cr_assert_eq(ask(s, look).ruling, STORE_ALLOWED, "%s: the later of the two holds", names[kind]);
-        for (int i = 1; i < 3; i++)
-            cr_assert(ask(s, TOUCH(FORGET, keys[i].p, 100, 0, .table = STORE_TABLE_RULINGS)).found, "%s", names[kind]);
-        cr_assert(!ask(s, TOUCH(FORGET, keys[1].p, 100, 0, .table = STORE_TABLE_RULINGS)).found, "%s", names[kind]);
+        static const char *const all[] = {"net 192.0.2.0/24", "net 192.0.0.0/16", "net 192.0.0.0/8", "domain b.example", "domain c.example",
+                                          "domain example"};
+        for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+            cr_assert(ask(s, TOUCH(FORGET, all[i], 100, 0, .table = STORE_TABLE_RULINGS)).found, "%s: %s", names[kind], all[i]);
+        cr_assert(!ask(s, TOUCH(FORGET, all[0], 100, 0, .table = STORE_TABLE_RULINGS)).found, "%s", names[kind]);
         cr_assert_eq(ask(s, look).ruling, STORE_NO_RULING, "%s", names[kind]);
+    }
+}
+
+/* Another process makes the first ruling that there is: each who asks from then on is told, once, and first contacts stay first contacts. */
+Test(suite, the_first_ruling_is_seen_at_once, .init = begin, .fini = end)
+{
+    struct addr client;
+    cr_assert(addr_parse(STR("2001:db8::1"), &client));
+    EACH_STORE (s, kind) {
+        struct store *other = kind == MEMORY ? s : open_kind(kind);
+        struct answer *a = xcalloc(20, sizeof *a);
+        char key[8];
+        cr_assert_eq(ask(s, PEEK(GREYLIST, "k", 100, .ruled_client = client)).ruling, STORE_NO_RULING, "%s", names[kind]);
+        ask(other, TOUCH(DENY, "net 2001:db8::/32", 50, 0));
+        for (int i = 0; i < 20; i++) {
+            snprintf(key, sizeof key, "%d", i);
+            s->ops->start(s, TOUCH(GREYLIST, key, 100, 1000, .ruled_client = client), take_answer, &a[i]);
+        }
+        for (int i = 0; i < 20; i++) {
+            wait_for(&a[i].times, 1);
+            cr_assert(!a[i].result.error && !a[i].result.found && a[i].result.first_seen_ms == 100, "%s: %d", names[kind], i);
+            cr_assert_eq(a[i].result.ruling, STORE_DENIED, "%s: %d", names[kind], i);
+        }
+        ask(s, PEEK(GREYLIST, "k", 100, .ruled_client = client));
+        for (int i = 0; i < 20; i++)
+            cr_assert_eq(a[i].times, 1, "%s", names[kind]);
+        free(a);
+        if (other != s)
+            store_free(&other);
     }
 }
 
@@ -200,23 +241,24 @@ Test(suite, keys_are_any_bytes, .init = begin, .fini = end)
 Test(suite, operations_are_copied_and_answers_come_in_order, .init = begin, .fini = end)
 {
     EACH_STORE (s, kind) {
-        char key[] = "key", client[] = "client", ruling[] = "ruling";
-        struct str rulings[] = {{ruling, 6}};
+        char key[] = "key", client[] = "client", domain[] = "domain";
+        struct str domains[] = {{domain, 6}};
         struct answer *answers = xcalloc(100, sizeof *answers);
-        ask(s, TOUCH(DENY, "ruling", 1, 0));
+        ask(s, TOUCH(DENY, "domain domain", 1, 0));
         for (int i = 0; i < 100; i++) {
             struct store_operation op = {.kind = i % 2 ? STORE_PASSED : STORE_GREYLIST,
                                          .mode = STORE_TOUCH,
                                          .key = {key, 3},
                                          .now_ms = 5,
                                          .ttl_ms = 1000,
+                                         .life_ms = 2000, /* never settled */
                                          .client = {client, 6},
-                                         .rulings = rulings,
-                                         .ruling_count = 1};
+                                         .ruled_domains = domains,
+                                         .ruled_domain_count = 1};
             s->ops->start(s, &op, take_answer, &answers[i]);
         }
-        memset(key, 'x', 3), memset(client, 'x', 6), memset(ruling, 'x', 6);
-        rulings[0] = STR("nothing");
+        memset(key, 'x', 3), memset(client, 'x', 6), memset(domain, 'x', 6);
+        domains[0] = STR("nothing");
         wait_for(&answers[99].times, 1);
         for (int i = 0; i < 100; i++) {
             cr_assert(answers[i].times == 1 && !answers[i].result.error, "%s: %d %s", names[kind], i, answers[i].result.error);
