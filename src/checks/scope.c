@@ -184,11 +184,6 @@ const struct dns_answer *scope_dns(struct scope *s, struct str name, unsigned ty
     return a;
 }
 
-bool scope_store_asked(const struct scope *s, const struct store_operation *op)
-{
-    return s->store && store_view_asked(s->store, op);
-}
-
 void scope_store_late(struct scope *s)
 {
     if (s->store)

@@ -119,7 +119,6 @@ void scope_own(struct scope *s, struct task *owner); /* the same for s alone: it
 struct scope *scope_of(struct scope *s, enum stage stage);
 const struct dns_answer *scope_dns(struct scope *s, struct str name, unsigned type); /* through the view; NULL: not yet */
 const struct store_result *scope_store(struct scope *s, const struct store_operation *op);
-bool scope_store_asked(const struct scope *s, const struct store_operation *op); /* then only its kind, mode and key count */
 void scope_store_late(struct scope *s); /* the deadline came before the store's answer: it is told of it */
 
 /* Why a fact says temperror, permerror or fail, in words for whoever reads the message later: printable ASCII, copied. Empty is nothing. */
@@ -184,15 +183,10 @@ struct str greylist_key(struct arena *arena, struct str who, struct str sender, 
 /* --- greylist_rulings.c: whom the administrator allowed or denied --- */
 /* "203.0.113.0/24", an address or "example.com" as a key of rulings; STR_NONE: it is none of these, or a network that is never looked up. */
 struct str greylist_ruling_key(struct arena *arena, struct str whom);
-enum { GREYLIST_RULINGS_MAX = STORE_RULINGS_MAX };
-struct greylist_rulings { /* keys under which somebody may have been allowed or denied: the first that is there holds */
-    struct str keys[GREYLIST_RULINGS_MAX];
-    size_t count;
-};
-void greylist_rule_by_address(struct arena *arena, const struct addr *client, struct greylist_rulings *out); /* adds its networks, narrowest first */
-/* Adds the domain and those above it, as long as there is room. It must have been authenticated: SPF or DKIM passes for it. */
-void greylist_rule_by_domain(struct arena *arena, struct str domain, struct greylist_rulings *out);
-/* Adds what is known of a recipient's client before the content comes: its networks, the domain for which SPF passes. */
-void greylist_rulings_of(struct scope *recipient, struct arena *arena, struct greylist_rulings *out);
+/* Says whom the operation is about, as known before the content comes: the client's address, the domain for which SPF passes. domains: what op is to
+ * point at. */
+void greylist_ruled(struct scope *recipient, struct store_operation *op, struct str domains[STORE_RULED_DOMAINS_MAX]);
+/* Adds a domain, while there is room. It must have been authenticated: DKIM passes for it. */
+void greylist_ruled_by_domain(struct store_operation *op, struct str domains[STORE_RULED_DOMAINS_MAX], struct str domain);
 
 #endif
