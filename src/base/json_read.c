@@ -137,10 +137,18 @@ static bool decode(struct arena *arena, struct str raw, struct str *out, size_t 
     return true;
 }
 
+/* Behind the octets from i on that are just themselves: ASCII, no quote, no backslash, no control. */
+static size_t plain_end(struct str s, size_t i)
+{
+    while (i < s.n && s.p[i] >= 0x20 && s.p[i] != '"' && s.p[i] != '\\' && (unsigned char)s.p[i] < 0x80)
+        i++;
+    return i;
+}
+
 /* At the opening quote. */
 static bool read_string(struct json_reader *r, struct str *out)
 {
-    size_t start = r->at + 1, i = start;
+    size_t start = r->at + 1, i = plain_end(r->in, start);
     bool escapes = false;
     while (i < r->in.n && r->in.p[i] != '"') {
         unsigned char c = (unsigned char)r->in.p[i];
@@ -152,6 +160,7 @@ static bool read_string(struct json_reader *r, struct str *out)
         }
         escapes |= c == '\\';
         i += c == '\\' && i + 1 < r->in.n && (unsigned char)r->in.p[i + 1] < 0x80 ? 2 : n;
+        i = plain_end(r->in, i);
     }
     if (i >= r->in.n) {
         fail(r, "string without an end");

@@ -452,11 +452,6 @@ static void run_steps(struct run *r)
     }
 }
 
-static int compare_lines(const void *a, const void *b)
-{
-    return str_cmp(*(const struct str *)a, *(const struct str *)b);
-}
-
 static void run_finish(struct run *r)
 {
     struct world *w = &r->world;
@@ -470,10 +465,6 @@ static void run_finish(struct run *r)
     world_close(w);
     expect_settle(r);
     world_end(w);
-    r->verdicts = arena_alloc(&w->arena, (w->record_count + 1) * sizeof *r->verdicts);
-    for (size_t i = 0; i < w->record_count; i++)
-        r->verdicts[i] = record_verdict_line(&w->arena, w->records[i]);
-    qsort(r->verdicts, w->record_count, sizeof *r->verdicts, compare_lines);
 }
 
 void run_script(struct run *r, const struct script *script, const struct perturbation *how)

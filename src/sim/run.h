@@ -19,7 +19,6 @@ struct run {
     size_t awaited_count;
     unsigned speaker;            /* the client that said something last */
     struct driver { bool refused, skip_replies; } clients[ACTORS_MAX]; /* lenient: no 354, so no content */
-    struct str *verdicts;        /* of all records in the order of transactions; after the end */
 };
 
 /* Runs; r->failure says what was wrong. The world's tally and records stay until run_clear(). */

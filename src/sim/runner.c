@@ -23,7 +23,10 @@ struct runner {
     struct coverage coverage;
     size_t passed, failed, runs;
     bool leaked; /* found once; the same would be found again and again */
+    size_t unchecked; /* transcripts since leaks were looked for */
 };
+
+enum { LEAK_CHECK_EVERY = 20 }; /* transcripts: looking for leaks takes as long as running ten */
 
 /* For the watchdog: a loop that never settles would hang a test run without a word. */
 static struct {
@@ -61,6 +64,18 @@ static void print_diags(struct runner *r, struct diags *diags)
     buf_free(&text);
 }
 
+/* Behind each batch of transcripts, and behind the last. */
+static void look_for_leaks(struct runner *r, size_t batch)
+{
+    if (r->leaked || r->unchecked < batch || !__lsan_do_recoverable_leak_check)
+        return;
+    r->leaked = __lsan_do_recoverable_leak_check();
+    r->failed += r->leaked;
+    if (r->leaked)
+        fprintf(r->options.out, "memory was leaked by the last %zu transcripts; each by itself shows which of them\n", r->unchecked);
+    r->unchecked = 0;
+}
+
 static void run_transcript(struct runner *r, struct source *source)
 {
     struct diags diags = {0};
@@ -83,11 +98,8 @@ static void run_transcript(struct runner *r, struct source *source)
     bool ok = sweep_run(&r->options, script, &totals);
     present.sweep = NULL;
     script_free(&script);
-    if (!r->leaked && __lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check()) {
-        fprintf(r->options.out, "%s: memory was leaked\n", present.file);
-        r->leaked = true;
-        ok = false;
-    }
+    r->unchecked++;
+    look_for_leaks(r, LEAK_CHECK_EVERY);
     r->runs += totals.runs;
     r->passed += ok;
     r->failed += !ok;
@@ -167,6 +179,7 @@ int sim_run(const struct sim_options *options, char *const *paths, size_t count)
     for (size_t i = 0; i < count; i++)
         run_path(&r, paths[i], true);
     sigaction(SIGALRM, &before, NULL);
+    look_for_leaks(&r, 1);
     if (r.passed + r.failed == 0)
         fprintf(r.options.out, "no transcript and no case found\n");
     if (r.options.sweep)

@@ -60,15 +60,32 @@ static void fail(struct run *r, const char *text)
         r->failure = xstrndup(text, strlen(text));
 }
 
+static int compare_lines(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+/* What each record of a run that is over says, in the order of transactions; in the run's arena. */
+static struct str *verdicts_of(struct run *r)
+{
+    struct world *w = &r->world;
+    struct str *verdicts = arena_alloc(&w->arena, (w->record_count + 1) * sizeof *verdicts);
+    for (size_t i = 0; i < w->record_count; i++)
+        verdicts[i] = record_verdict_line(&w->arena, w->records[i]);
+    qsort(verdicts, w->record_count, sizeof *verdicts, compare_lines);
+    return verdicts;
+}
+
 /* Other pieces and another order of answers must not change what any record says. */
 static void compare_verdicts(struct sweep *s, struct run *r)
 {
+    struct str *verdicts = verdicts_of(r);
     bool same = r->world.record_count == s->verdict_count;
     struct buf text = {0};
     for (size_t i = 0; same && i < s->verdict_count; i++) {
-        same = str_eq(r->verdicts[i], s->verdicts[i]);
+        same = str_eq(verdicts[i], s->verdicts[i]);
         if (!same)
-            buf_printf(&text, "a record says %.*s, it was %.*s", STR_ARG(r->verdicts[i]), STR_ARG(s->verdicts[i]));
+            buf_printf(&text, "a record says %.*s, it was %.*s", STR_ARG(verdicts[i]), STR_ARG(s->verdicts[i]));
     }
     if (!same && text.n == 0)
         buf_printf(&text, "%zu records, there were %zu", r->world.record_count, s->verdict_count);
@@ -122,8 +139,9 @@ static bool run_plain(struct sweep *s)
     s->plain = r.world.tally;
     s->verdict_count = r.world.record_count;
     s->verdicts = xcalloc(s->verdict_count + 1, sizeof *s->verdicts);
+    struct str *verdicts = verdicts_of(&r);
     for (size_t i = 0; i < s->verdict_count; i++)
-        s->verdicts[i] = (struct str){xstrndup(r.verdicts[i].p ? r.verdicts[i].p : "", r.verdicts[i].n), r.verdicts[i].n};
+        s->verdicts[i] = (struct str){xstrndup(verdicts[i].p ? verdicts[i].p : "", verdicts[i].n), verdicts[i].n};
     if (r.failure)
         show(s, &r);
     run_clear(&r);
