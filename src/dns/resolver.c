@@ -204,7 +204,7 @@ static void finish(struct question *q, struct dns_answer *a)
 {
     struct resolver *r = q->resolver;
     if (dns_failed(a->status)) {
-        count(a->status == DNS_TIMEOUT ? COUNTER_DNS_TIMEOUTS : COUNTER_DNS_FAILURES);
+        count(a->status == DNS_TIMEOUT ? COUNTER_DNS_TIMEOUTS : a->status == DNS_LIMIT ? COUNTER_DNS_REFUSED : COUNTER_DNS_FAILURES);
     }
     keep(r, &q->key, a);
     map_remove(r->asking, key_str(&q->key));
@@ -246,7 +246,7 @@ static void came(void *context, enum dns_status status, const uint8_t *message, 
         a = dns_answer_parse(message, n, str_of(q->name), q->key.type);
         status = a->status;
         r->bad_until[q->server] = 0;
-    } else {
+    } else if (status != DNS_LIMIT) {
         q->unanswered = true;
         r->bad_until[q->server] = loop_now(r->loop) + BAD_SERVER_MS;
     }

@@ -5,7 +5,8 @@
  * c-ares may call back inside ares_query (a socket that cannot be had) and from inside its own processing, where asking again
  * would be recursion: so an answer is copied into its `struct asked`, and a task of ours hands it over from the wake list. A
  * channel keeps its socket only while questions are out, so that the source port changes. The tick, which runs only then, makes
- * c-ares look at its time-outs.
+ * c-ares look at its time-outs. Where a socket cannot be had for want of descriptors or the like, c-ares says that the server refused, and errno why:
+ * such a question was not asked (DNS_LIMIT), which is no illness of the server's.
  *
  * A server that does not know EDNS says FORMERR or NOTIMP (RFC 6891 section 7). c-ares asks again without it for the first of the
  * questions that are out, and only after FORMERR. So each is asked again here, through a second channel to the server; once that
@@ -13,11 +14,13 @@
  */
 #include <ares.h>
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "postern/dns/resolver.h"
+#include "postern/net/shortage.h"
 #include "postern/net/watch.h"
 
 enum { TICK_MOST_MS = 50, EDNS_SIZE = 1232, RECEIVE_BUFFER = 1 << 20, RCODE_FORMERR = 1, RCODE_NOTIMP = 4 };
@@ -76,6 +79,7 @@ static void socket_ready(struct watch *w, unsigned what)
     bool error = (what & (WATCH_ERROR | WATCH_GONE)) != 0;
     ares_socket_t in = what & WATCH_READ || error ? w->fd : ARES_SOCKET_BAD;
     ares_socket_t out = what & WATCH_WRITE ? w->fd : ARES_SOCKET_BAD;
+    errno = 0;
     ares_process_fd(s->channel->ares, in, out); /* may close it: s is buried, not freed */
 }
 
@@ -121,6 +125,7 @@ static void ask_through(struct channel *channel, struct asked *a)
     if (t->out++ == 0) {
         timer_set_in(t->loop, &t->tick, t->tick_ms);
     }
+    errno = 0;
     ares_query(channel->ares, a->name, 1 /* IN */, (int)a->type, answered, a);
 }
 
@@ -180,6 +185,9 @@ static void answered(void *context, int status, int timeouts, unsigned char *mes
         a->message = xmalloc((size_t)n);
         a->n = (size_t)n;
         memcpy(a->message, message, a->n);
+    } else if (status == ARES_ECONNREFUSED && shortage_is(errno)) {
+        shortage_note(t->loop, "asking a resolver", errno);
+        a->status = DNS_LIMIT;
     } else {
         a->status = status == ARES_ETIMEOUT ? DNS_TIMEOUT : DNS_SERVFAIL;
     }
@@ -191,6 +199,7 @@ static void answered(void *context, int status, int timeouts, unsigned char *mes
 static void look_at_time(struct channel *channel)
 {
     if (channel->out > 0) {
+        errno = 0;
         ares_process_fd(channel->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     }
 }

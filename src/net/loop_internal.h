@@ -29,6 +29,7 @@ struct loop {
     size_t timer_count, timer_room;
     uint64_t timer_order;    /* timers set for one moment fire in the order they were set */
     bool stopped;
+    uint64_t shortage_quiet_until_ms; /* mono: shortages are logged once a minute */
 };
 
 /* timer.c: fires what is due; a timer set while firing waits for the next turn when it is due at once. */

@@ -179,6 +179,15 @@ struct stream *stream_dead(struct loop *l, const char *reason, struct task *owne
     return &x->s;
 }
 
+struct stream *stream_dead_short(struct loop *l, const char *what, int error, struct task *owner)
+{
+    struct memory_stream *x = memory_new(l, NULL);
+    x->s.owner = owner;
+    x->in_ended = x->out_ended = true;
+    stream_die_short(&x->s, what, error);
+    return &x->s;
+}
+
 static void break_end(struct memory_stream *x, bool reset, const char *why)
 {
     x->out_ended = true;

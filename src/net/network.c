@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "postern/net/shortage.h"
 #include "postern/net/watch.h"
 #include "loop_internal.h"
 #include "socket.h"
@@ -70,11 +71,13 @@ static bool accept_one(struct listener *x)
     socklen_t size = sizeof from;
     int fd = accept4(x->watch.fd, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        int error = errno;
+        if (shortage_is(error)) {
+            shortage_note(x->loop, "accepting a client", error);
             timer_set_in(x->loop, &x->rest, REST_MS);
             watch_as_wanted(x);
         }
-        return errno == ECONNABORTED || errno == EINTR || errno == EPROTO;
+        return error == ECONNABORTED || error == EINTR || error == EPROTO;
     }
     struct addr_port peer;
     if (!addr_from_sockaddr((struct sockaddr *)&from, &peer)) {

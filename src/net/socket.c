@@ -15,12 +15,14 @@
 #include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "postern/net/shortage.h"
 #include "postern/net/watch.h"
 #include "stream_internal.h"
 
@@ -191,20 +193,32 @@ struct stream *stream_from_socket(struct loop *l, int fd, struct task *owner)
     return stream_accepted(l, fd, owner);
 }
 
+static struct stream *not_connected(struct socket_stream *x, const struct sockaddr *to, int error)
+{
+    char what[ADDR_PORT_TEXT + 16] = "connecting";
+    char text[ADDR_PORT_TEXT];
+    struct addr_port at;
+    if (addr_from_sockaddr(to, &at))
+        snprintf(what, sizeof what, "connecting to %s", addr_port_format(&at, text));
+    if (shortage_is(error))
+        stream_die_short(&x->s, what, error);
+    else
+        stream_die(&x->s, reason(error));
+    return &x->s;
+}
+
 static struct stream *connect_to(struct loop *l, const struct sockaddr *address, socklen_t size, struct task *owner)
 {
     struct socket_stream *x = socket_new(l, owner, STREAM_CONNECTING);
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        stream_die(&x->s, reason(errno));
-        return &x->s;
-    }
+    if (fd < 0)
+        return not_connected(x, address, errno);
     if (address->sa_family != AF_UNIX)
         no_delay(fd);
     if (connect(fd, address, size) < 0 && errno != EINPROGRESS) { /* a Unix socket whose queue is full says EAGAIN: as good as refused */
-        stream_die(&x->s, reason(errno));
+        int error = errno;
         close(fd);
-        return &x->s;
+        return not_connected(x, address, error);
     }
     watch_start(l, &x->watch, fd, OPEN_INTEREST);
     timer_set_in(l, &x->look, LOOK_FOR_WRITE_MS);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "postern/net/shortage.h"
 #include "stream_internal.h"
 
 enum { IOV_MAX_OURS = 64 };
@@ -70,6 +71,18 @@ void stream_die(struct stream *s, const char *why)
     s->gone = true;
     queue_drop(s);
     stream_notify(s);
+}
+
+void stream_die_short(struct stream *s, const char *what, int error)
+{
+    shortage_note(s->loop, what, error);
+    s->is_short = true;
+    stream_die(s, strerrordesc_np(error));
+}
+
+bool stream_is_short(const struct stream *s)
+{
+    return s->is_short;
 }
 
 bool stream_peer_gone(const struct stream *s)

@@ -34,6 +34,7 @@ struct stream { /* first member of each kind of stream */
     bool gone;            /* the peer closed its side, or all of it */
     bool end_read;        /* EOF was read */
     bool blocked;         /* the kernel took less than all; stream_writable() will come */
+    bool is_short;        /* it died of a shortage of ours */
     bool write_failed;    /* what was queued is lost; what came before may still be read */
 };
 
@@ -44,6 +45,7 @@ ssize_t stream_write_now(struct stream *s, const void *bytes, size_t n);
 void stream_notify(struct stream *s);                             /* wakes the owner */
 void stream_set_error(struct stream *s, const char *why);         /* the first reason stays */
 void stream_die(struct stream *s, const char *why);               /* DEAD, queue dropped, owner woken */
+void stream_die_short(struct stream *s, const char *what, int error); /* of a shortage, which is noted */
 void stream_opened(struct stream *s);                             /* CONNECTING to OPEN; sends what was queued, wakes the owner */
 void stream_readable(struct stream *s, bool gone);                /* something to read, or the peer's end */
 void stream_writable(struct stream *s);            /* room again: sends the rest; wakes the owner when the queue is empty */

@@ -12,7 +12,7 @@
 #include "postern/net/tls.h"
 #include "session.h"
 
-enum { ADDRESSES_MAX = 8 };
+enum { ADDRESSES_MAX = 8, SHORTAGE_MS = 1000 };
 
 struct backend {
     struct backends *pool;
@@ -197,11 +197,10 @@ static void first_probe_over(struct backend *b)
     pool->waiter_count = 0;
 }
 
-static void probe_next(struct backend *b)
+static void probe_next(struct backend *b, uint64_t after_ms)
 {
-    uint64_t every = b->pool->proxy->parts.settings->backend_probe;
     uint64_t now = loop_now(b->pool->proxy->parts.loop);
-    b->probe_at = b->rests_until > now ? b->rests_until : now + every;
+    b->probe_at = b->rests_until > now ? b->rests_until : now + after_ms;
     timer_set(b->pool->proxy->parts.loop, &b->timer, b->probe_at);
 }
 
@@ -218,9 +217,10 @@ static void probe_run(struct task *t)
         timer_set(l, &b->timer, upstream_deadline(b->probe));
         return;
     }
+    bool soon = upstream_busy(b->probe); /* a shortage: it learnt nothing */
     end_probe(b); /* backend_answered or backend_failed was called on the way, or its slot is needed by mail */
     first_probe_over(b);
-    probe_next(b);
+    probe_next(b, soon ? SHORTAGE_MS : b->pool->proxy->parts.settings->backend_probe);
 }
 
 static void probe_timer(struct timer *t)
@@ -269,7 +269,7 @@ void backend_failed(struct backend *b, const char *why)
     b->rests_until = loop_now(p->parts.loop) + b->rest_ms;
     slots_changed(&b->pool->queue, b->setting.route);
     if (!b->probe)
-        probe_next(b);
+        probe_next(b, longest);
 }
 
 bool backend_rests(const struct backend *b)

@@ -98,7 +98,7 @@ struct upstream *upstream_new(struct proxy *p, struct task *owner, const struct 
 enum upstream_state upstream_run(struct upstream *u); /* takes in what came while opening */
 bool upstream_has(const struct upstream *u, enum extension x);
 bool upstream_lacking(const struct upstream *u);      /* NONE, and a backend was passed over because it lacks an extension in use */
-bool upstream_busy(const struct upstream *u);         /* NONE, and the connections of a backend were all in use for as long as it waited */
+bool upstream_busy(const struct upstream *u);         /* NONE, and it waited in vain for one of a backend's connections, or there was a shortage of sockets */
 bool upstream_serves(const struct upstream *u, const struct upstream_wish *wish); /* may a connection kept be used for this? */
 struct addr_port upstream_address(const struct upstream *u);
 /* Commands: the text without CRLF is queued; its reply will be handed out by upstream_reply with the same kind and context. */

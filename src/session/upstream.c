@@ -203,7 +203,7 @@ bool upstream_serves(const struct upstream *u, const struct upstream_wish *wish)
 
 bool upstream_busy(const struct upstream *u)
 {
-    return u->busy;
+    return u->state == UPSTREAM_NONE && u->busy;
 }
 
 bool upstream_is_kept(const struct upstream *u)

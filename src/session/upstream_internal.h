@@ -37,7 +37,8 @@ struct upstream {
     enum opening opening;
     bool tls, told;               /* TLS runs; XCLIENT was accepted */
     bool lacking;                 /* a backend was passed over because it lacks an extension that is in use */
-    bool busy;                    /* it waited too long for a slot */
+    bool busy;                    /* it waited too long for a slot, or there was a shortage of sockets */
+    bool ill;                     /* of backend: an address was no good, and not for want of a socket */
     bool in_transaction;          /* MAIL was said; neither the dot was answered nor RSET said since */
     bool content_whole;           /* of it: the last of the content was put */
     struct stream *stream;

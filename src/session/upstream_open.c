@@ -4,7 +4,7 @@
  *   [slot] -> connect [PROXY header] -> greeting -> EHLO -> [STARTTLS, handshake, EHLO] -> [XCLIENT, greeting, EHLO with the client's name] -> READY
  *
  * Whatever goes wrong on this way (a refusal, a time-out, a promise of the configuration that the backend does not keep) means: this backend
- * rests, the next one is tried. So a client's address or TLS that was asked for is never silently left out. An extension that is in use and
+ * rests, the next one is tried. (Not when it was for want of a socket of our own: that is no illness of the backend's.) So a client's address or TLS that was asked for is never silently left out. An extension that is in use and
  * lacks at this backend is no illness: it is only passed over.
  */
 #include <stdlib.h>
@@ -56,8 +56,10 @@ static enum attempt try_backend(struct upstream *u, struct backend *b)
 {
     if (!upstream_may_use(u, b))
         return ATTEMPT_NO;
-    if (u->backend != b)
+    if (u->backend != b) {
         u->next_address = 0;
+        u->ill = false;
+    }
     u->backend = b;
     if (!backend_address(b, u->next_address, &u->address)) {
         if (u->next_address == 0)
@@ -79,8 +81,10 @@ static bool wait_for_slot(struct upstream *u)
         u->opening = OPENING_SLOT;
         u->deadline_ms = upstream_now(u) + u->proxy->parts.settings->backend_busy_timeout;
     }
-    u->busy = upstream_now(u) >= u->deadline_ms;
-    return !u->busy;
+    if (upstream_now(u) < u->deadline_ms)
+        return true;
+    u->busy = true;
+    return false;
 }
 
 /* The first backend in order that can be connected to now; else one that has to be waited for; else there is none. */
@@ -101,16 +105,25 @@ static void try_next(struct upstream *u)
     u->deadline_ms = UINT64_MAX;
 }
 
-/* The backend tried now is no good: it rests when this was its last address, and the next one is tried. */
-static void give_up_on(struct upstream *u, const char *why)
+/* The address tried now is no good, or could not be tried. When it was the backend's last one that rests, and the next is tried. */
+static void give_up_address(struct upstream *u, const char *why, bool ill)
 {
     struct addr_port more;
+    u->ill |= ill;
     if (!backend_address(u->backend, u->next_address, &more)) {
         u->done[backend_number(u->backend)] = true;
-        backend_failed(u->backend, why);
+        if (u->ill)
+            backend_failed(u->backend, why);
+        else
+            u->busy = true;
     }
     upstream_drop_stream(u);
     try_next(u);
+}
+
+static void give_up_on(struct upstream *u, const char *why)
+{
+    give_up_address(u, why, true);
 }
 
 static struct xclient *copy_client(struct arena *arena, const struct xclient *c)
@@ -247,7 +260,8 @@ static bool open_step(struct upstream *u)
         return u->opening != OPENING_SLOT;
     }
     if (stream_state(u->stream) == STREAM_DEAD) {
-        give_up_on(u, stream_error(u->stream) ? stream_error(u->stream) : "it closed the connection");
+        const char *why = stream_error(u->stream);
+        give_up_address(u, *why ? why : "it closed the connection", !stream_is_short(u->stream));
         return true;
     }
     if (upstream_now(u) >= u->deadline_ms) {

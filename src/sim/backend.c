@@ -9,6 +9,7 @@
 
 #include "postern/net/tls.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -231,11 +232,13 @@ static void conn_fire(struct timer *t)
 struct stream *sim_backend_connect(struct sim_backend *b, struct task *owner)
 {
     struct world *w = b->world;
+    b->seen[MOMENT_CONNECT]++;
     const struct backend_rule *r = find_rule(b, MOMENT_CONNECT, STR(""));
     enum backend_fault fault = r ? r->fault : FAULT_NONE;
-    b->seen[MOMENT_CONNECT]++;
     if (++w->tally.reactions == w->how->backend_at)
         fault = w->how->backend_fault;
+    if (fault == FAULT_SHORTAGE)
+        return stream_dead_short(w->loop, "connecting to a backend", EMFILE, owner);
     if (b->down || ((fault == FAULT_CLOSE || fault == FAULT_RESET) && !(r && r->delay_ms)))
         return stream_dead(w->loop, "Connection refused", owner);
     struct backend_conn *c = xcalloc(1, sizeof *c);

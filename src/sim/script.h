@@ -98,7 +98,7 @@ enum backend_moment {
 };
 extern const char *const moment_names[MOMENT_COUNT];
 
-enum backend_fault { FAULT_NONE, FAULT_CLOSE, FAULT_RESET, FAULT_HANG };
+enum backend_fault { FAULT_NONE, FAULT_CLOSE, FAULT_RESET, FAULT_HANG, FAULT_SHORTAGE /* connect: the proxy has no socket to spare */ };
 
 /* backend [N] on MOMENT [#NTH] ["GLOB"] [delay D] [ANSWER] [then close|reset|hang] */
 struct backend_rule {

@@ -109,7 +109,10 @@ static void parse_rule(struct parser *p, struct backend_step *b)
     struct str more = str_trim(p->rest);
     if (more.n > 0 && more.p[0] == '"' && !parser_text(p, &r->glob))
         return;
-    if (parse_reaction(p, r))
+    bool shortage = r->moment == MOMENT_CONNECT && str_eq(str_trim(p->rest), STR("shortage"));
+    if (shortage)
+        r->fault = FAULT_SHORTAGE;
+    if (shortage || parse_reaction(p, r))
         parser_step(p, STEP_BACKEND, 0)->backend = b;
 }
 

@@ -22,7 +22,7 @@ enum dns_status {
     DNS_TIMEOUT,
     DNS_MALFORMED,
     DNS_BADNAME,   /* the name cannot be asked: empty label, label > 63, name > 253, 8-bit */
-    DNS_LIMIT      /* not asked: session or queue full */
+    DNS_LIMIT      /* not asked: session or queue full, or no socket could be had */
 };
 extern const char *const dns_status_names[]; /* "ok" "nodata" "nxdomain" "servfail" "timeout" "malformed" "badname" "limit" */
 /* The status says "could not find out" rather than "found out that there is none". */

@@ -27,7 +27,7 @@ struct listener *listener_open(struct loop *l, struct str where, listener_accept
 struct listener *listener_from_socket(struct loop *l, int fd, struct str name, listener_accepted accepted, void *context);
 struct addr_port listener_address(const struct listener *x);
 struct str listener_name(const struct listener *x); /* as given in `where` */
-/* On EMFILE and the like the listener rests 100 ms, so that it does not spin. */
+/* In a shortage (shortage.h) the listener rests 100 ms, so that it does not spin. */
 void listener_pause(struct listener *x, bool paused);
 void listener_close(struct listener **x);
 

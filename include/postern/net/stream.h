@@ -24,6 +24,8 @@ enum { STREAM_AGAIN = 0, STREAM_EOF = -1, STREAM_FAILED = -2 };
 enum stream_state { STREAM_CONNECTING, STREAM_OPEN, STREAM_DEAD };
 
 enum stream_state stream_state(const struct stream *s);
+/* DEAD from the start for want of a descriptor, a port, memory (shortage.h): nothing speaks against the peer. */
+bool stream_is_short(const struct stream *s);
 const char *stream_error(const struct stream *s); /* DEAD: why ("Connection refused", "timed out" ...), static or owned by s */
 void stream_set_owner(struct stream *s, struct task *owner); /* wakes it when something is already waiting to be read */
 /* Bytes read (> 0), STREAM_AGAIN: nothing now (the owner will be woken), STREAM_EOF: the peer closed its side, STREAM_FAILED.
@@ -68,6 +70,8 @@ void stream_memory_break(struct stream *s, bool reset);
 void stream_memory_connected(struct stream *s); /* CONNECTING to OPEN; a refusal is stream_memory_break while it is CONNECTING */
 /* Dead from the start; reason is static text. */
 struct stream *stream_dead(struct loop *l, const char *reason, struct task *owner);
+/* The same for a shortage (an errno of shortage.h), which is noted; `what` as there. */
+struct stream *stream_dead_short(struct loop *l, const char *what, int error, struct task *owner);
 void stream_memory_half_close(struct stream *s);        /* the other end reads EOF; this one can still read */
 
 #endif
