@@ -84,6 +84,13 @@ class Postern:
         """How many lines say that event: TIME LEVEL EVENT name=value ..."""
         return len(re.findall(rf"(?m)^\S+ [a-z]+ {event}\b", self.log()))
 
+    def counter(self, name):
+        """Its value now: USR1 writes all of them to the log."""
+        seen = self.logged("counters")
+        self.process.signal(signal.SIGUSR1)
+        wait_until(lambda: self.logged("counters") > seen, "the counters")
+        return int(re.findall(rf"\b{name}=(\d+)", self.log())[-1])
+
     def journal(self):
         """Every record; a line that is not JSON is a failure."""
         try:

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 
 from parts.client import Client, plain_message
 from parts.postern import Postern
@@ -89,6 +90,37 @@ def few_descriptors(world):
     wait_until(postern.greets, "room for others")
     with Client(postern.port) as c:
         expect(c.deliver(plain_message("afterwards")).startswith("250 "), "mail passes")
+    postern.stop()
+
+
+@scenario
+def descriptors_run_out(world):
+    """Not one descriptor is left: 451 at RCPT, newcomers wait at the door; the backend is not ill for that, so that all goes on as soon as there are some."""
+    sink = world.keep(Sink())
+    postern = Postern(world, backend=f"127.0.0.1:{sink.port}").serve()
+    pid = str(postern.process.pid)
+
+    def allow(count):
+        subprocess.run(["prlimit", "--pid", pid, f"--nofile={count}:1024"], check=True)
+
+    with Client(postern.port) as c:
+        c.say("EHLO client.example")
+        c.say("MAIL FROM:<a@sender.example>")
+        taken = {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")}
+        allow(next(n for n in range(1024) if n not in taken))
+        expect_equal(c.say("RCPT TO:<u@example.org>")[:10], "451 4.3.2 ", "RCPT without a descriptor for the backend")
+        late = []
+        newcomer = threading.Thread(target=lambda: late.append(Client(postern.port)), daemon=True)
+        newcomer.start()
+        wait_until(lambda: postern.counter("shortages") >= 3, "the newcomer not to be accepted, and a probe not to be made")
+        expect_equal((postern.logged("shortage"), postern.logged("backend-down"), late), (1, 0, []), "what is logged, and who is greeted")
+        allow(1024)
+        expect(c.say("RCPT TO:<u@example.org>").startswith("250 "), "the same recipient, with descriptors again")
+        expect(c.content(plain_message("again")).startswith("250 "), "its message")
+        newcomer.join(20)
+        expect(late and late[0].greeting.startswith("220 "), "the newcomer is greeted")
+        late[0].close()
+    expect_equal((postern.counter("backend-failures"), len(sink.messages)), (0, 1), "failures of the backend, and messages")
     postern.stop()
 
 

@@ -5,8 +5,6 @@ Nothing is timed against the clock. What is counted: every message is delivered,
 in flight waited for its deadline (each fact of the journal says when it was known).
 """
 import os
-import re
-import signal
 import sqlite3
 import subprocess
 import threading
@@ -88,13 +86,6 @@ def comes_back(postern, what):
     wait_until(lambda: works(postern), lambda: f"the store to come back after {what}:\n{postern.log()[-2000:]}", 40)
 
 
-def counter(postern, name):
-    seen = postern.logged("counters")
-    postern.process.signal(signal.SIGUSR1)
-    wait_until(lambda: postern.logged("counters") > seen, "the counters")
-    return int(re.findall(rf"\b{name}=(\d+)", postern.log())[-1])
-
-
 def world_with(world, policy=ASKING, **settings):
     sink = world.keep(Sink())
     return sink, Postern(world, policy, backend=f"127.0.0.1:{sink.port}", **settings).serve()
@@ -118,7 +109,7 @@ def redis_stopped_under_load(world):
     slow = sum(waited(r) for r in while_stopped)
     expect(0 < slow <= IN_FLIGHT, f"{slow} of {len(while_stopped)} sessions waited for a server that hangs; {IN_FLIGHT} were in flight at most")
     expect_equal(postern.logged("store-failed"), 1, "log lines in a minute")
-    expect(counter(postern, "store-errors") >= CLIENTS * EACH, "each failure is counted")
+    expect(postern.counter("store-errors") >= CLIENTS * EACH, "each failure is counted")
     redis.go_on()
     comes_back(postern, "SIGCONT")
     all_is_well(postern, "continued")
