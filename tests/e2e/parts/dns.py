@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import struct
+import threading
 
 from .process import expect, free_port_for_dns, wait_until
 
@@ -135,3 +136,41 @@ remote-control:
 def reverse(address):
     """The name under in-addr.arpa of an IPv4 address."""
     return ".".join(reversed(address.split("."))) + ".in-addr.arpa"
+
+
+class SlowDns:
+    """A resolver in a thread of ours that knows little and takes its time: answers are (name, type) -> the rest of the record, as bytes."""
+
+    def __init__(self, world, answers, seconds):
+        self.answers, self.seconds = answers, seconds
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.resolver = "127.0.0.1:%d" % self.socket.getsockname()[1]
+        world.clean_up.append(self)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                query, client = self.socket.recvfrom(4096)
+            except OSError:
+                return
+            threading.Timer(self.seconds, self.answer, (query, client)).start()
+
+    def answer(self, query, client):
+        end = 12
+        labels = []
+        while query[end]:
+            labels.append(query[end + 1:end + 1 + query[end]].decode())
+            end += 1 + query[end]
+        kind, = struct.unpack("!H", query[end + 1:end + 3])
+        data = self.answers.get((".".join(labels).lower(), kind))
+        record = b"" if data is None else b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, 300, len(data)) + data
+        flags = 0x8183 if data is None else 0x8180
+        try:
+            self.socket.sendto(query[:2] + struct.pack("!HHHHH", flags, 1, data is not None, 0, 0) + query[12:end + 5] + record, client)
+        except OSError:
+            pass
+
+    def stop(self):
+        self.socket.close()

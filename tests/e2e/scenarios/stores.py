@@ -4,7 +4,7 @@ import re
 
 from parts.certificates import Authority
 from parts.client import Client, mark_of, plain_message
-from parts.dns import Dns
+from parts.dns import Dns, SlowDns
 from parts.postern import Postern
 from parts.postfix import Postfix, recipient_of
 from parts.process import expect, expect_equal, wait_until
@@ -116,6 +116,29 @@ def one_rate_for_two_proxies_on_redis(world):
 def one_rate_for_two_proxies_on_sqlite(world):
     """The same for two processes on one file."""
     one_rate_for_two(world, store_path=f'"{world.folder("store")}/postern.db"')
+
+
+@scenario(root=True)
+def a_rate_by_a_name_that_comes_late(world):
+    """Who has left before DNS says its name is counted all the same, also where nobody keeps a journal."""
+    name = b"\x04host\x06sender\x07example\x00"
+    dns = SlowDns(world, {("1.0.0.127.in-addr.arpa", 12): name, ("host.sender.example", 1): bytes([127, 0, 0, 1])}, 0.5)
+    policy = 'rate named connections by client.name over 1h\nstage mail\n  rule often: tempfail "{rate.named} of {client.name}" when rate.named >= 3\n'
+    postern = Postern(world, policy, backend=f"127.0.0.1:{Postfix(world).start().port}", resolver=dns.resolver,
+                      store_path=f'"{world.folder("store")}/postern.db"')
+    del postern.settings["journal"]
+    postern.write_config()
+    postern.serve()
+    as_known = ["--client", "127.0.0.1", "--assume", "fcrdns=pass", "--assume", "client.name=host.sender.example", "--json"]
+
+    def counted():
+        return json.loads(postern.run("explain", "--config", postern.config, *as_known).stdout)["facts"]["rate.named"]
+
+    wait_until(lambda: counted() >= 1, lambda: f"the connection to be counted: {counted()}")
+    while " of host.sender.example" not in (reply := attempt(postern)):
+        expect(reply.startswith("250 "), f"less than three are welcome: {reply}")
+    expect_equal(postern.logged("store-failed"), 0, "store errors")
+    postern.stop()
 
 
 # --- postern grey ------------------------------------------------------------------------------------------------------------------
