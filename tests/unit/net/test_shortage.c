@@ -1,20 +1,18 @@
 /* Without descriptors: who wanted to connect is told that it was no fault of the peer's, a listener rests, each is counted and one a minute logged. */
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "postern/base/counters.h"
 #include "postern/base/log.h"
 #include "postern/net/network.h"
 #include "postern/net/shortage.h"
+#include "descriptors.h"
 
 static struct loop *l;
 static struct network *net;
-static struct rlimit before;
 static unsigned lines;
 static char last[256];
 
@@ -33,7 +31,6 @@ static void begin(void)
     log_set_sink(keep_line, NULL);
     l = loop_new();
     net = network_real(l);
-    getrlimit(RLIMIT_NOFILE, &before);
 }
 
 static void end(void)
@@ -42,19 +39,6 @@ static void end(void)
     loop_turn(l, false);
     loop_free(&l);
     log_set_sink(NULL, NULL);
-}
-
-/* No descriptor is left from now on; or again as many as before. */
-static void take_descriptors(void)
-{
-    int next = open("/dev/null", O_RDONLY);
-    close(next);
-    setrlimit(RLIMIT_NOFILE, &(struct rlimit){(rlim_t)next, before.rlim_max});
-}
-
-static void give_descriptors(void)
-{
-    setrlimit(RLIMIT_NOFILE, &before);
 }
 
 Test(shortage, a_what_it_is)
@@ -72,7 +56,7 @@ Test(shortage, b_connecting, .init = begin, .fini = end)
     struct addr_port to;
     struct stream *s;
     cr_assert(addr_port_parse(STR("127.0.0.1:9"), 0, &to));
-    take_descriptors();
+    take_descriptors(0);
     for (int i = 0; i < 3; i++) {
         s = i == 2 ? net->connect_unix(net, STR("/nowhere/redis.sock"), NULL) : net->connect(net, &to, NULL);
         cr_assert_eq(stream_state(s), STREAM_DEAD);
@@ -125,7 +109,7 @@ Test(shortage, d_accepting, .init = begin, .fini = end)
     struct stream *client = net->connect(net, &at, NULL);
     struct timer guard = {.fire = nothing};
     timer_set_in(l, &guard, 5000);
-    take_descriptors();
+    take_descriptors(0);
     while (counters[COUNTER_SHORTAGES] < 3 && timer_is_set(&guard))
         loop_turn(l, true);
     give_descriptors();

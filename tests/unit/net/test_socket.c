@@ -1,17 +1,11 @@
-/* Streams over real sockets on loopback, and listeners. Ports are chosen by the system; nothing sleeps: the loop is run until it
- * is so. */
-#include <criterion/criterion.h>
+/* Streams over real sockets on loopback. */
+#include "inbox.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "postern/net/network.h"
 #include "stream_internal.h"
 
 struct end {
@@ -20,75 +14,9 @@ struct end {
     unsigned woken;
 };
 
-static struct loop *l;
-static struct network *net;
-
 static void woken(struct task *t)
 {
     ((struct end *)(void *)t)->woken++;
-}
-
-/* Runs the loop until the condition holds; 5 s at most. */
-#define UNTIL(condition)                                    \
-    do {                                                    \
-        uint64_t until_ms = loop_now(l) + 5000;             \
-        struct timer guard = {.fire = guard_fire};          \
-        timer_set(l, &guard, until_ms);                     \
-        bool is_so;                                         \
-        while (!(is_so = (condition)) && loop_now(l) < until_ms) { \
-            loop_turn(l, true);                             \
-        }                                                   \
-        timer_cancel(l, &guard);                            \
-        cr_assert(is_so, "in vain: " #condition);           \
-    } while (0)
-
-static void guard_fire(struct timer *t)
-{
-    (void)t;
-}
-
-struct inbox { /* what a listener took */
-    int fd[64];
-    struct addr_port peer[64];
-    unsigned count;
-    bool pause, close; /* what to do when one comes */
-    struct listener *listener;
-};
-
-static void took(void *context, struct listener *from, int fd, const struct addr_port *peer)
-{
-    struct inbox *in = context;
-    cr_assert_eq(from, in->listener);
-    cr_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
-    cr_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-    in->fd[in->count] = fd;
-    in->peer[in->count++] = *peer;
-    if (in->pause) {
-        listener_pause(from, true);
-    }
-    if (in->close) {
-        listener_close(&in->listener);
-    }
-}
-
-static struct inbox *listening(const char *where)
-{
-    static struct inbox in;
-    char *error = NULL;
-    in = (struct inbox){0};
-    l = loop_new();
-    net = network_real(l);
-    in.listener = listener_open(l, str_of(where), took, &in, &error);
-    cr_assert(in.listener, "%s", error);
-    return &in;
-}
-
-static void done(struct inbox *in)
-{
-    listener_close(&in->listener);
-    free(net);
-    loop_turn(l, false);
-    loop_free(&l);
 }
 
 /* A connected pair: a by connect, b by the listener. */
@@ -378,164 +306,5 @@ Test(socket, l_streams_are_small)
     cr_assert_leq(sizeof(struct stream), 128);
     stream_close(l, &a.s);
     stream_close(l, &b.s);
-    done(in);
-}
-
-/* --- listeners --- */
-
-static int dial(int family, uint16_t port)
-{
-    struct addr_port to = {.port = port};
-    addr_parse(family == AF_INET ? STR("127.0.0.1") : STR("::1"), &to.addr);
-    struct sockaddr_storage sa;
-    socklen_t size = addr_to_sockaddr(&to, &sa);
-    int fd = socket(family, SOCK_STREAM, 0);
-    if (connect(fd, (struct sockaddr *)&sa, size) < 0) {
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-Test(listener, a_star_takes_both_families_and_normalises)
-{
-    char out[ADDR_TEXT];
-    const char *const where[] = {"*:0", ":0"};
-    for (int i = 0; i < 2; i++) {
-        struct inbox *in = listening(where[i]);
-        uint16_t port = listener_address(in->listener).port;
-        cr_assert_neq(port, 0);
-        cr_assert(str_eq(listener_name(in->listener), str_of(where[i])));
-        int four = dial(AF_INET, port);
-        cr_assert_geq(four, 0);
-        UNTIL(in->count == 1);
-        cr_assert_str_eq(addr_format(&in->peer[0].addr, out), "127.0.0.1", "mapped addresses become IPv4");
-        cr_assert_neq(in->peer[0].port, 0);
-        close(four);
-        close(in->fd[0]);
-        int six = listener_address(in->listener).addr.family == 6 ? dial(AF_INET6, port) : -1;
-        if (six >= 0) { /* a machine with IPv6 */
-            UNTIL(in->count == 2);
-            cr_assert_str_eq(addr_format(&in->peer[1].addr, out), "::1");
-            close(six);
-            close(in->fd[1]);
-        }
-        done(in);
-    }
-}
-
-Test(listener, b_one_family_alone)
-{
-    struct inbox *in = listening("127.0.0.1:0");
-    cr_assert_eq(dial(AF_INET6, listener_address(in->listener).port), -1);
-    done(in);
-}
-
-Test(listener, c_bad_places)
-{
-    static const char *const bad[] = {"", "25", "*", "*:", "*:70000", "host.example:25", "1.2.3.4", "[::1]",
-                                      "[::1:25", "::1:x", "*:25x", "203.0.113.1:1"};
-    l = loop_new();
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        char *error = NULL;
-        struct listener *x = listener_open(l, str_of(bad[i]), took, NULL, &error);
-        cr_assert_null(x, "%s", bad[i]);
-        cr_assert(error && strstr(error, "cannot listen on"), "%s", bad[i]);
-        free(error);
-    }
-    struct inbox in = {0};
-    char *error = NULL;
-    in.listener = listener_open(l, STR("127.0.0.1:0"), took, &in, &error);
-    char taken[64];
-    snprintf(taken, sizeof taken, "127.0.0.1:%u", listener_address(in.listener).port);
-    cr_assert_null(listener_open(l, str_of(taken), took, NULL, &error));
-    cr_assert(strstr(error, taken) && strstr(error, "bind: Address already in use"), "%s", error);
-    free(error);
-    listener_close(&in.listener);
-    loop_free(&l);
-}
-
-Test(listener, d_pause_and_burst)
-{
-    struct inbox *in = listening("127.0.0.1:0");
-    uint16_t port = listener_address(in->listener).port;
-    int fd[40];
-    in->pause = true;
-    for (int i = 0; i < 40; i++) {
-        fd[i] = dial(AF_INET, port);
-    }
-    UNTIL(in->count == 1);
-    for (int i = 0; i < 5; i++) {
-        loop_turn(l, false);
-    }
-    cr_assert_eq(in->count, 1, "paused");
-    in->pause = false;
-    listener_pause(in->listener, false);
-    int turns = 0;
-    while (in->count < 40 && turns < 100) {
-        loop_turn(l, false);
-        turns++;
-    }
-    cr_assert_eq(in->count, 40);
-    cr_assert_leq(turns, 8, "a burst is taken in a few turns: %d", turns);
-    for (int i = 0; i < 40; i++) {
-        close(fd[i]);
-        close(in->fd[i]);
-    }
-    done(in);
-}
-
-Test(listener, e_may_be_closed_by_whom_it_calls)
-{
-    struct inbox *in = listening("127.0.0.1:0");
-    in->close = true;
-    int fd = dial(AF_INET, listener_address(in->listener).port);
-    UNTIL(in->count == 1);
-    cr_assert_null(in->listener);
-    close(fd);
-    close(in->fd[0]);
-    done(in);
-}
-
-Test(listener, f_rests_when_out_of_descriptors)
-{
-    struct inbox *in = listening("127.0.0.1:0");
-    int fd = dial(AF_INET, listener_address(in->listener).port);
-    struct rlimit before, none;
-    getrlimit(RLIMIT_NOFILE, &before);
-    int next = dup(fd); /* the lowest free number */
-    none = (struct rlimit){(rlim_t)next, before.rlim_max};
-    close(next);
-    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
-    loop_turn(l, true);
-    cr_assert_eq(in->count, 0);
-    cr_assert_neq(loop_next_timer(l), UINT64_MAX, "resting");
-    setrlimit(RLIMIT_NOFILE, &before);
-    UNTIL(in->count == 1);
-    close(fd);
-    close(in->fd[0]);
-    done(in);
-}
-
-Test(listener, g_over_an_inherited_socket)
-{
-    struct inbox *in = listening("127.0.0.1:0");
-    int shared = -1;
-    for (int fd = 3; fd < 32 && shared < 0; fd++) { /* the listening socket's own number */
-        int on = 0;
-        socklen_t size = sizeof on;
-        if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &size) == 0 && on) {
-            shared = dup(fd);
-        }
-    }
-    cr_assert_geq(shared, 0);
-    uint16_t port = listener_address(in->listener).port;
-    listener_close(&in->listener);
-    in->listener = listener_from_socket(l, shared, STR("inherited"), took, in);
-    cr_assert_eq(listener_address(in->listener).port, port);
-    int fd = dial(AF_INET, port);
-    UNTIL(in->count == 1);
-    close(fd);
-    close(in->fd[0]);
     done(in);
 }
