@@ -1,127 +1,5 @@
-/* The resolver and its views over a transport that answers when the test says so, in virtual time. */
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "postern/base/counters.h"
-#include "postern/dns/resolver.h"
-
-enum { ASKED_MAX = 2000 };
-
-struct asked {
-    size_t server;
-    char name[254];
-    unsigned type;
-    void (*done)(void *context, enum dns_status status, const uint8_t *message, size_t n);
-    void *context;
-    bool answered;
-};
-
-struct fake {
-    struct dns_transport base;
-    size_t servers;
-    bool destroyed;
-};
-
-static struct asked asked[ASKED_MAX];
-static size_t asked_count;
-static struct fake fake;
-static struct loop *l;
-static struct resolver *r;
-
-static void fake_ask(struct dns_transport *t, size_t server, const char *name, unsigned type,
-                     void (*done)(void *context, enum dns_status status, const uint8_t *message, size_t n), void *context)
-{
-    cr_assert_lt(server, ((struct fake *)(void *)t)->servers);
-    struct asked *a = &asked[asked_count++];
-    *a = (struct asked){.server = server, .type = type, .done = done, .context = context};
-    snprintf(a->name, sizeof a->name, "%s", name);
-}
-
-static size_t fake_count(struct dns_transport *t)
-{
-    return ((struct fake *)(void *)t)->servers;
-}
-
-static void fake_destroy(struct dns_transport *t)
-{
-    ((struct fake *)(void *)t)->destroyed = true;
-}
-
-static const struct resolver_settings usual = {
-    .timeout_ms = 1000, .tries = 2, .in_flight = 100, .queue = 100, .cache_bytes = 1 << 20,
-    .ttl_max = 3600, .negative_ttl_max = 600};
-
-static void open_resolver(size_t servers, struct resolver_settings settings)
-{
-    l = loop_new_simulated(0);
-    fake = (struct fake){{fake_ask, fake_count, fake_destroy}, servers, false};
-    asked_count = 0;
-    r = resolver_new(l, &fake.base, &settings);
-}
-
-static void close_resolver(void)
-{
-    resolver_free(&r);
-    cr_assert(fake.destroyed);
-    loop_free(&l);
-}
-
-/* Question number i is answered: an A record with this TTL, or a status with a negative TTL. */
-static void answer_rcode(size_t i, unsigned rcode, bool record, uint32_t ttl)
-{
-    struct dns_build b = {0};
-    struct str name = str_of(asked[i].name);
-    cr_assert_not(asked[i].answered);
-    asked[i].answered = true;
-    dns_build_begin(&b, name, asked[i].type, rcode);
-    if (record) {
-        cr_assert(dns_build_record(&b, name, asked[i].type, ttl, STR("192.0.2.1")));
-    } else {
-        dns_build_soa(&b, ttl);
-    }
-    struct str m = dns_build_end(&b);
-    asked[i].done(asked[i].context, DNS_OK, (const uint8_t *)m.p, m.n);
-    buf_free(&b.out);
-}
-
-static void answer(size_t i, uint32_t ttl)
-{
-    answer_rcode(i, 0, true, ttl);
-}
-
-static void fail(size_t i, enum dns_status status)
-{
-    cr_assert_not(asked[i].answered);
-    asked[i].answered = true;
-    asked[i].done(asked[i].context, status, NULL, 0);
-}
-
-struct waiter {
-    struct task task;
-    unsigned woken;
-};
-
-static void woken(struct task *t)
-{
-    ((struct waiter *)(void *)t)->woken++;
-}
-
-static int status_of(const struct dns_answer *a)
-{
-    return a ? (int)a->status : -1;
-}
-
-/* The status a fresh view gets at once; -1: it has to wait. */
-static int ask_once(const char *name)
-{
-    struct dns_view *v = dns_view_new(r, NULL, NULL);
-    int status = status_of(dns_view_get(v, str_of(name), DNS_A));
-    dns_view_free(&v);
-    return status;
-}
+/* The resolver: its cache, its queue, its servers. */
+#include "asked.h"
 
 Test(resolver, a_a_question_and_its_answer)
 {
@@ -233,19 +111,7 @@ Test(resolver, d_identical_questions_once)
     close_resolver();
 }
 
-Test(resolver, e_a_freed_view_leaves_its_answer_to_the_cache)
-{
-    open_resolver(1, usual);
-    cr_assert_eq(ask_once("x.example"), -1); /* its view is gone by now */
-    cr_assert_eq(resolver_in_flight(r), 1);
-    answer(0, 60);
-    cr_assert_eq(resolver_in_flight(r), 0);
-    cr_assert_eq(ask_once("x.example"), DNS_OK);
-    cr_assert_eq(asked_count, 1);
-    close_resolver();
-}
-
-Test(resolver, f_cap_queue_and_limit)
+Test(resolver, e_cap_queue_and_limit)
 {
     struct resolver_settings s = usual;
     char name[32];
@@ -302,7 +168,7 @@ static const char *servers_asked(const char *name, enum dns_status status)
     return path;
 }
 
-Test(resolver, g_failover_and_stickiness)
+Test(resolver, f_failover_and_stickiness)
 {
     open_resolver(3, usual);
     cr_assert_str_eq(servers_asked("all.refuse.example", DNS_SERVFAIL), "012");
@@ -332,7 +198,7 @@ Test(resolver, g_failover_and_stickiness)
     close_resolver();
 }
 
-Test(resolver, h_an_answer_from_any_server_wins_over_failures)
+Test(resolver, g_an_answer_from_any_server_wins_over_failures)
 {
     open_resolver(2, usual);
     cr_assert_eq(ask_once("x.example"), -1);
@@ -342,6 +208,25 @@ Test(resolver, h_an_answer_from_any_server_wins_over_failures)
     cr_assert_eq(asked[2].server, 1);
     fail(3, DNS_TIMEOUT);
     cr_assert_eq(ask_once("x.example"), DNS_SERVFAIL, "it was heard once: more than silence");
+    close_resolver();
+}
+
+/* The transport had nothing to ask with: neither is the server taken last for it, nor is there another round, nor is anything kept. */
+Test(resolver, h_what_was_not_asked)
+{
+    open_resolver(2, usual);
+    uint64_t refused = counters[COUNTER_DNS_REFUSED], failed = counters[COUNTER_DNS_FAILURES];
+    cr_assert_eq(ask_once("x.example"), -1);
+    fail(0, DNS_LIMIT);
+    cr_assert_eq(asked[1].server, 1);
+    fail(1, DNS_LIMIT);
+    cr_assert_eq(asked_count, 2, "no other round");
+    cr_assert_eq(counters[COUNTER_DNS_REFUSED], refused + 1);
+    cr_assert_eq(counters[COUNTER_DNS_FAILURES], failed);
+    cr_assert_eq(ask_once("x.example"), -1, "nothing was kept");
+    cr_assert_eq(asked[2].server, 0, "the first is not a bad one");
+    answer(2, 60);
+    cr_assert_eq(ask_once("x.example"), DNS_OK);
     close_resolver();
 }
 
@@ -358,7 +243,7 @@ static void answer_alias(size_t i, const char *alias, uint32_t ttl)
     buf_free(&b.out);
 }
 
-Test(resolver, h2_an_alias_left_open_is_followed)
+Test(resolver, i_an_alias_left_open_is_followed)
 {
     open_resolver(2, usual);
     cr_assert_eq(ask_once("x.example"), -1);
@@ -404,29 +289,6 @@ Test(resolver, h2_an_alias_left_open_is_followed)
     close_resolver();
 }
 
-Test(resolver, i_budget_and_bad_names)
-{
-    unsigned budget = 2;
-    open_resolver(1, usual);
-    struct dns_view *v = dns_view_new(r, NULL, &budget);
-    struct dns_view *other = dns_view_new(r, NULL, &budget);
-    cr_assert_eq(status_of(dns_view_get(v, STR("a..b"), DNS_A)), DNS_BADNAME);
-    cr_assert_eq(status_of(dns_view_get(v, STR(""), DNS_A)), DNS_BADNAME);
-    cr_assert_eq(budget, 2);
-    cr_assert_null(dns_view_get(v, STR("a.example"), DNS_A));
-    cr_assert_null(dns_view_get(v, STR("a.example"), DNS_A));
-    cr_assert_eq(budget, 1);
-    cr_assert_null(dns_view_get(other, STR("b.example"), DNS_A));
-    cr_assert_eq(budget, 0);
-    cr_assert_eq(status_of(dns_view_get(v, STR("c.example"), DNS_A)), DNS_LIMIT);
-    cr_assert_eq(dns_view_waiting(v), 1);
-    answer(0, 60);
-    cr_assert_eq(status_of(dns_view_get(v, STR("a.example"), DNS_A)), DNS_OK, "what was asked is still answered");
-    dns_view_free(&v);
-    dns_view_free(&other);
-    close_resolver();
-}
-
 Test(resolver, j_the_cache_is_bounded_and_forgets_the_oldest)
 {
     struct resolver_settings s = usual;
@@ -456,79 +318,4 @@ Test(resolver, j_the_cache_is_bounded_and_forgets_the_oldest)
     answer(0, 600);
     cr_assert_eq(ask_once("x.example"), -1);
     close_resolver();
-}
-
-Test(resolver, k_owners_change_and_may_be_missing)
-{
-    struct waiter first = {.task.run = woken}, second = {.task.run = woken};
-    open_resolver(1, usual);
-    struct dns_view *v = dns_view_new(r, &first.task, NULL);
-    dns_view_get(v, STR("a.example"), DNS_A);
-    dns_view_get(v, STR("b.example"), DNS_A);
-    dns_view_get(v, STR("c.example"), DNS_A);
-    dns_view_set_owner(v, &second.task);
-    answer(0, 60);
-    loop_settle(l);
-    dns_view_set_owner(v, NULL);
-    answer(1, 60);
-    loop_settle(l);
-    cr_assert_eq(first.woken, 0);
-    cr_assert_eq(second.woken, 1);
-    cr_assert_eq(dns_view_waiting(v), 1);
-    dns_view_free(&v);
-    close_resolver(); /* with a question on its way */
-}
-
-/* Another session's answer for the same question, while this one's is pinned, does not change what it sees. */
-Test(resolver, l_pinned)
-{
-    open_resolver(1, usual);
-    struct dns_view *v = dns_view_new(r, NULL, NULL);
-    dns_view_get(v, STR("x.example"), DNS_A);
-    answer(0, 1);
-    const struct dns_answer *a = dns_view_get(v, STR("x.example"), DNS_A);
-    loop_advance_to(l, loop_now(l) + 2000);
-    cr_assert_eq(ask_once("x.example"), -1);
-    answer_rcode(1, 3, false, 60);
-    cr_assert_eq(ask_once("x.example"), DNS_NXDOMAIN);
-    cr_assert_eq(dns_view_get(v, STR("x.example"), DNS_A), a);
-    cr_assert_eq(status_of(a), DNS_OK);
-    dns_view_free(&v);
-    close_resolver();
-}
-
-Test(resolv_conf, a_nameservers)
-{
-    char path[] = "/tmp/postern-test-XXXXXX";
-    static const char text[] = "# nameserver 192.0.2.9\n"
-                               "search example.com\n"
-                               "nameserver 192.0.2.1\n"
-                               "  nameserver\t2001:db8::1 # second\n"
-                               "nameserver fe80::1%eth0\n"
-                               "nameserverx 192.0.2.8\n"
-                               "nameserver\n"
-                               "nameserver ::ffff:192.0.2.3\r\n"
-                               "options edns0\n"
-                               "nameserver 192.0.2.4";
-    struct addr_port out[8];
-    size_t count = 0;
-    char shown[ADDR_PORT_TEXT];
-    int fd = mkstemp(path);
-    cr_assert_eq(write(fd, text, sizeof text - 1), (ssize_t)sizeof text - 1);
-    cr_assert(dns_resolv_conf(path, out, &count));
-    cr_assert_eq(count, 4);
-    cr_assert_str_eq(addr_port_format(&out[0], shown), "192.0.2.1:53");
-    cr_assert_str_eq(addr_port_format(&out[1], shown), "[2001:db8::1]:53");
-    cr_assert_str_eq(addr_port_format(&out[2], shown), "192.0.2.3:53");
-    cr_assert_str_eq(addr_port_format(&out[3], shown), "192.0.2.4:53");
-    for (int i = 0; i < 3; i++) {
-        cr_assert(dns_resolv_conf(path, out, &count));
-    }
-    cr_assert_eq(count, 8, "at most");
-    cr_assert_eq(ftruncate(fd, 20), 0);
-    count = 0;
-    cr_assert_not(dns_resolv_conf(path, out, &count));
-    close(fd);
-    unlink(path);
-    cr_assert_not(dns_resolv_conf(path, out, &count));
 }
