@@ -25,7 +25,7 @@ struct candidate {
     struct str key_name;
     const struct dns_answer *answer;
     struct key_set keys;
-    struct library_signature *library;
+    struct library_signature *given; /* to libopendkim; NULL: it is hashed here */
     struct body_hash *body;       /* ours; for libopendkim's with l= only a count */
     uint8_t header_hash[32];      /* when ours */
     const char *extra;            /* a field that is signed, and stands more often than it is */
@@ -218,20 +218,20 @@ static void give_to_library(struct dkim_verifier *v)
         names += c->s.name_count;
         fields += mark_wanted(c, wanted) + 1;
         l->signatures[l->count].s = &c->s;
-        c->library = &l->signatures[l->count++];
+        c->given = &l->signatures[l->count++];
     }
     if (l->count && library_begin(l, &v->fields, wanted))
         v->work += names * fields;
     else
         for (size_t i = 0; i < v->count; i++)
-            v->candidates[i].library = NULL;
+            v->candidates[i].given = NULL;
     free(wanted);
 }
 
 /* The hash, or the count, of the body that this signature wants; shared with those that want the same. */
 static struct body_hash *body_for(struct dkim_verifier *v, const struct candidate *c)
 {
-    bool hashing = !c->library;
+    bool hashing = !c->given;
 
     for (size_t i = 0; i < v->body_count; i++) {
         struct body_hash *b = v->bodies[i];
@@ -255,9 +255,9 @@ void dkim_verifier_end_of_header(struct dkim_verifier *v)
         struct candidate *c = &v->candidates[i];
         if (!c->pending)
             continue;
-        if (!c->library)
+        if (!c->given)
             signature_header_hash(&v->fields, &c->s, c->selected, c->header_hash);
-        if (!c->library || c->s.limited)
+        if (!c->given || c->s.limited)
             c->body = body_for(v, c);
     }
     if (!v->count)
@@ -311,10 +311,10 @@ static const struct key_record *find_key(const struct candidate *c, const char *
     *why = "l= is more than the body has";
     if (c->s.limited && c->body->total < c->s.limit)
         return NULL;
-    if (!c->library) {
+    if (!c->given) {
         memcpy(header, c->header_hash, sizeof header);
         memcpy(body, c->body->digest, sizeof body);
-    } else if (!library_hashes(c->library, header, body)) {
+    } else if (!library_hashes(c->given, header, body)) {
         *why = "libopendkim has no hash";
         return NULL;
     }
