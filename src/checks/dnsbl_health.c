@@ -181,11 +181,9 @@ static struct watched *watched_new(struct list_health *h, const struct declarati
     return w;
 }
 
-void list_health_watch(struct list_health *h, struct policy *p)
+/* before: those watched so far, of which it takes what it can use. */
+static void watch(struct list_health *h, const struct policy *p, struct map *before)
 {
-    struct map *before = h->lists;
-
-    h->lists = map_new();
     for (size_t i = 0; i < policy_declaration_count(p); i++) {
         const struct declaration *d = policy_declaration(p, i);
         if ((d->kind != DECLARE_DNSBL && d->kind != DECLARE_DNSWL) || !d->probe || map_get(h->lists, d->zone))
@@ -199,5 +197,15 @@ void list_health_watch(struct list_health *h, struct policy *p)
         }
         map_put(h->lists, d->zone, w);
     }
+}
+
+void list_health_watch(struct list_health *h, const struct policy *p, const struct policy *shadow)
+{
+    struct map *before = h->lists;
+
+    h->lists = map_new();
+    watch(h, p, before);
+    if (shadow)
+        watch(h, shadow, before);
     map_free(&before, watched_free);
 }

@@ -85,10 +85,55 @@ static bool has_rules(const struct policy *p)
     return false;
 }
 
+static struct fact_bits needs_of(const struct policy *p)
+{
+    struct fact_bits all = {{0}};
+    for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
+        struct fact_bits needs = policy_needs(p, stage, true);
+        for (size_t w = 0; w < sizeof all.word / sizeof *all.word; w++)
+            all.word[w] |= needs.word[w];
+    }
+    return all;
+}
+
+static bool reads_any(const struct fact_bits *needs, const int *facts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (fact_bit(needs, facts[i]))
+            return true;
+    return false;
+}
+
+/* A shadow writes nothing: what nobody writes for it stays as it is at first. */
+static void advise_shadow(const struct policy *policy, const struct policy *shadow, struct diags *diags)
+{
+    static const int greylist[] = {FACT_GREYLIST_AGE, FACT_GREYLIST_KNOWN, FACT_GREYLIST_KEY},
+                     history[] = {FACT_HISTORY_PASSED, FACT_HISTORY_REFUSED, FACT_HISTORY_FIRST};
+    struct fact_bits reads = needs_of(shadow), applied = needs_of(policy);
+    if (strcmp(policy_digest(policy), policy_digest(shadow)) == 0)
+        diag_add(diags, DIAG_ADVICE, (struct span){0}, NULL, "shadow-policy: it says the same as the policy: nothing will differ");
+    if (reads_any(&reads, greylist, 3) && !reads_any(&applied, greylist, 3))
+        diag_add(diags, DIAG_ADVICE, (struct span){0}, "what it says of first contacts is true; that they would have come back is not to be seen",
+                 "shadow-policy: it greylists and the policy does not: to it every contact is the first");
+    if (reads_any(&reads, history, 3) && !reads_any(&applied, history, 3))
+        diag_add(diags, DIAG_ADVICE, (struct span){0}, "let a monitor rule of the policy read it",
+                 "shadow-policy: it reads history.*, which is recorded only while the policy reads it");
+    for (size_t i = 0; i < policy_declaration_count(shadow); i++) {
+        const struct declaration *d = policy_declaration(shadow, i);
+        if (d->kind != DECLARE_MARK || d->fact < 0 || !fact_bit(&reads, d->fact))
+            continue;
+        struct str name = schema_fact(policy_schema(shadow), d->fact)->name;
+        if (schema_find(policy_schema(policy), name) < 0)
+            diag_add(diags, DIAG_ADVICE, (struct span){0}, "a shadow marks nobody",
+                     "shadow-policy: it reads %.*s, and no rule of the policy marks anybody so", STR_ARG(name));
+    }
+}
+
 static int check(const char *path)
 {
     struct settings s;
-    struct diags config = {0}, policy = {0};
+    struct diags config = {0}, policy = {0}, shadow_says = {0};
+    struct policy *shadow;
     bool good = config_load(path, &source_files, &s, &config);
     check_places(&s, &config);
     check_certificates(&s, &config);
@@ -98,16 +143,22 @@ static int check(const char *path)
     if (p && !has_rules(p))
         diag_add(&policy, DIAG_ADVICE, (struct span){0}, "policy/default.policy is one to begin with",
                  "policy: it has no rules: all mail for our domains goes on");
+    load_shadow(&s, &shadow, &shadow_says);
+    if (p && shadow)
+        advise_shadow(p, shadow, &shadow_says);
     load_complain(&config);
     load_complain(&policy);
-    size_t errors = config.errors + policy.errors, warnings = config.warnings + policy.warnings;
+    load_complain(&shadow_says);
+    size_t errors = config.errors + policy.errors + shadow_says.errors, warnings = config.warnings + policy.warnings + shadow_says.warnings;
     if (errors > 0)
         fprintf(stderr, "%s: %zu error%s\n", path, errors, errors == 1 ? "" : "s");
     else
         printf("%s: good%s\n", path, warnings > 0 ? ", with warnings" : "");
     policy_unref(&p);
+    policy_unref(&shadow);
     diag_clear(&config);
     diag_clear(&policy);
+    diag_clear(&shadow_says);
     settings_clear(&s);
     return errors > 0 ? EXIT_WRONG : EXIT_OK;
 }

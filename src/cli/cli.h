@@ -70,6 +70,8 @@ bool manual_page(const char *name, struct buf *out); /* "postern.8", "postern.co
 /* --- load.c: files that several commands read --- */
 /* The policy that s names; NULL with complaints in diags. */
 struct policy *load_policy(const struct settings *s, struct diags *diags);
+/* The shadow policy that s names, NULL when it names none. False: it has errors. */
+bool load_shadow(const struct settings *s, struct policy **out, struct diags *diags);
 /* The certificates as the files are now, for one that s names at least; NULL with *error (heap). tickets_of: the context before, or NULL. */
 struct tls_context *load_certificates(const struct settings *s, uint64_t now_ms, const struct tls_context *tickets_of, char **error);
 /* Path of the policy as shipped: next to the program in a build tree or an installation, else where it was installed to or built from; heap; NULL: none. */

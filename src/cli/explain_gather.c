@@ -253,7 +253,7 @@ static void wait_for_all(struct explain *e)
  * beside everything else, and waited for before the list is believed. */
 static void probe_lists(struct explain *e)
 {
-    list_health_watch(e->health, e->policy);
+    list_health_watch(e->health, e->policy, NULL);
     list_health_await(e->health, loop_now(e->loop) + e->settings.dnsbl_deadline);
     loop_turn(e->loop, false);
 }

@@ -9,13 +9,24 @@
 #include "cli.h"
 #include "postern/net/tls.h"
 
-struct policy *load_policy(const struct settings *s, struct diags *diags)
+static struct policy *load(struct str file, const struct settings *s, struct diags *diags)
 {
     struct policy_input input = {.domains = s->domains, .domain_count = s->domain_count, .help = s->help};
-    char *path = xstrndup(s->policy.p, s->policy.n);
+    char *path = xstrndup(file.p, file.n);
     struct policy *policy = policy_load(path, &input, diags);
     free(path);
     return policy;
+}
+
+struct policy *load_policy(const struct settings *s, struct diags *diags)
+{
+    return load(s->policy, s, diags);
+}
+
+bool load_shadow(const struct settings *s, struct policy **out, struct diags *diags)
+{
+    *out = s->shadow_policy.n ? load(s->shadow_policy, s, diags) : NULL;
+    return *out || !s->shadow_policy.n;
 }
 
 void load_complain(const struct diags *diags)

@@ -1,7 +1,7 @@
 /*
  * run.c - `postern run`: the proxy with the real world in its hands: loop, sockets, DNS, store, journal, log; and what signals ask of it.
  *
- *     HUP        policy, certificates and the store's files are read again (what has errors is logged, what runs stays); the journal is reopened;
+ *     HUP        policies, certificates and the store's files are read again (what has errors is logged, what runs stays); the journal is reopened;
  *                the configuration is read too, but only to say what in it needs a restart
  *     USR1       counters to the log
  *     TERM, INT  listeners close, idle clients are told 421, transactions finish, at most drain-time; a second one stops at once
@@ -29,7 +29,7 @@ enum { LOG_FLUSH_MS = 100, LOG_IDLE_MS = 1000, SIGNALS = 5 };
 struct running {
     const char *config;
     struct settings settings;
-    struct policy *policy;
+    struct policy *policy, *shadow; /* shadow NULL: none */
     struct loop *loop;
     struct network *network;
     struct resolver *resolver;
@@ -169,6 +169,8 @@ static void log_ready(const struct running *r)
     }
     log_cstr(&line, "policy", policy_path(r->policy));
     log_cstr(&line, "digest", policy_digest(r->policy));
+    if (r->shadow)
+        log_cstr(&line, "shadow", policy_path(r->shadow));
     log_end(&line);
     log_flush();
 }
@@ -235,30 +237,57 @@ static void renew_files(struct running *r)
     proxy_renew_tls(r->proxy);
 }
 
-static void reload(struct running *r)
+static void log_reloaded(const char *what, const struct policy *p)
+{
+    struct log_line line;
+    log_begin(&line, LOG_INFO_, "reloaded");
+    log_cstr(&line, what, policy_path(p));
+    log_cstr(&line, "digest", policy_digest(p));
+    log_end(&line);
+}
+
+static void renew_policy(struct running *r)
 {
     struct diags diags = {0};
     struct policy *fresh = load_policy(&r->settings, &diags);
+    log_diags(fresh ? LOG_WARN_ : LOG_ERROR_, fresh ? "policy-warning" : "policy-error", &diags);
+    if (!fresh) {
+        log_note(LOG_ERROR_, "reload-failed", "the policy has errors; the one that runs stays");
+    } else {
+        proxy_set_policy(r->proxy, fresh);
+        policy_unref(&r->policy);
+        r->policy = fresh;
+        log_reloaded("policy", fresh);
+    }
+    diag_clear(&diags);
+}
+
+static void renew_shadow(struct running *r)
+{
+    struct diags diags = {0};
+    struct policy *fresh;
+    bool good = load_shadow(&r->settings, &fresh, &diags);
+    log_diags(good ? LOG_WARN_ : LOG_ERROR_, good ? "policy-warning" : "policy-error", &diags);
+    if (!good)
+        log_note(LOG_ERROR_, "reload-failed", "the shadow policy has errors; the one that runs stays");
+    if (fresh) {
+        proxy_set_shadow(r->proxy, fresh);
+        policy_unref(&r->shadow);
+        r->shadow = fresh;
+        log_reloaded("shadow", fresh);
+    }
+    diag_clear(&diags);
+}
+
+static void reload(struct running *r)
+{
     if (r->journal)
         journal_reopen(r->journal);
     renew_files(r);
     compare_configuration(r);
-    if (!fresh) {
-        log_diags(LOG_ERROR_, "policy-error", &diags);
-        log_note(LOG_ERROR_, "reload-failed", "the policy has errors; the one that runs stays");
-    } else {
-        log_diags(LOG_WARN_, "policy-warning", &diags);
-        proxy_set_policy(r->proxy, fresh);
-        list_health_watch(r->health, fresh);
-        policy_unref(&r->policy);
-        r->policy = fresh;
-        struct log_line line;
-        log_begin(&line, LOG_INFO_, "reloaded");
-        log_cstr(&line, "policy", policy_path(fresh));
-        log_cstr(&line, "digest", policy_digest(fresh));
-        log_end(&line);
-    }
-    diag_clear(&diags);
+    renew_policy(r);
+    renew_shadow(r);
+    list_health_watch(r->health, r->policy, r->shadow);
 }
 
 static void drained(void *context)
@@ -315,8 +344,10 @@ static bool read_files(struct running *r, const char *config)
 {
     struct diags diags = {0}, policy = {0}, advice = {0};
     bool good = config_load(config, &source_files, &r->settings, &diags);
-    if (good)
+    if (good) {
         r->policy = load_policy(&r->settings, &policy);
+        good = load_shadow(&r->settings, &r->shadow, &policy);
+    }
     if (good && r->policy) {
         config_advise(&r->settings, &advice);
         log_diags(LOG_WARN_, "configuration-warning", &diags);
@@ -366,6 +397,7 @@ static bool set_up(struct running *r, const struct cli_args *a)
         .journal = r->journal ? journal_line : NULL, .journal_context = r->journal,
     };
     r->proxy = proxy_new(&parts, r->policy);
+    proxy_set_shadow(r->proxy, r->shadow);
     if (!set_certificates(r, &error)) {
         cli_failed(a, "%s", error);
         free(error);
@@ -390,6 +422,7 @@ static void tear_down(struct running *r)
 {
     if (!r->loop) {
         policy_unref(&r->policy);
+        policy_unref(&r->shadow);
         settings_clear(&r->settings);
         return;
     }
@@ -415,6 +448,7 @@ static void tear_down(struct running *r)
     log_set_clock(NULL);
     loop_free(&r->loop);
     policy_unref(&r->policy);
+    policy_unref(&r->shadow);
     settings_clear(&r->settings);
 }
 
@@ -424,7 +458,7 @@ static int run(struct cli_args *a, const char *config)
     int status = EXIT_WRONG;
     if (read_files(&r, config) && set_up(&r, a)) {
         watch_signals(&r);
-        list_health_watch(r.health, r.policy);
+        list_health_watch(r.health, r.policy, r.shadow);
         proxy_start(r.proxy);
         log_ready(&r);
         loop_run(r.loop);

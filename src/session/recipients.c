@@ -221,8 +221,6 @@ static void speak_answer(struct session *s, struct recipient *r)
     else if (r->relay == RELAY_NO)
         t->class_users--;
     count_answer(r);
-    if (r->scope)
-        shadow_settle(r->scope);
     rates_answer(s, r);
     r->spoken = reply_text(&t->arena, &r->reply);
     r->state = RECIPIENT_SPOKEN;
@@ -244,6 +242,8 @@ void recipients_run(struct session *s)
             monitor_one(s, r);
         if (r->state == RECIPIENT_DECIDED && !earlier_waits)
             class_one(s, r);
+        if (r->state == RECIPIENT_ANSWERED && r->scope && !earlier_waits) /* refused; in turn, for the rates that it reads */
+            shadow_settle(r->scope);
         earlier_waits |= r->state == RECIPIENT_DECIDING || r->state == RECIPIENT_DECIDED;
         if (r->state == RECIPIENT_ANSWERED && t->next_spoken == r) {
             uint64_t hold = r->hold_until > s->hold_until ? r->hold_until : s->hold_until;

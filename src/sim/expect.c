@@ -48,7 +48,7 @@ static bool read_facts(struct json_reader *j, const struct fact_info *info, stru
     }
 }
 
-/* Any "facts" of the record; those of a HELO name that was given up (sticky_helo) do not count. */
+/* Any "facts" of the record; those of a HELO name that was given up (sticky_helo) and of the shadow's part do not count. */
 static bool record_fact(struct str line, const struct fact_info *info, struct arena *arena, struct found_fact *out)
 {
     struct json_reader j;
@@ -59,7 +59,7 @@ static bool record_fact(struct str line, const struct fact_info *info, struct ar
             return e.kind == JSON_END;
         if (e.kind != JSON_KEY)
             continue;
-        if (str_eq(e.text, STR("sticky_helo"))) {
+        if (str_eq(e.text, STR("sticky_helo")) || str_eq(e.text, STR("shadow"))) {
             if (!json_skip(&j, json_next(&j)))
                 return false;
         } else if (str_eq(e.text, STR("facts")) && json_next(&j).kind == JSON_OBJECT) {
@@ -86,6 +86,23 @@ static struct str record_text(struct str line, const char *name, struct arena *a
     return STR("(none)");
 }
 
+/* What the record says of the shadow policy, an object as written; STR_NONE: nothing. */
+static struct str record_shadow(struct str line, struct arena *arena)
+{
+    struct json_reader j;
+    json_read_init(&j, line, arena);
+    json_next(&j);
+    for (struct json_event e = json_next(&j); e.kind == JSON_KEY; e = json_next(&j)) {
+        size_t from = j.at;
+        bool wanted = str_eq(e.text, STR("shadow"));
+        if (!json_skip(&j, json_next(&j)))
+            break;
+        if (wanted)
+            return str_sub(line, from + str_find(str_sub(line, from, j.at), '{', 0), j.at);
+    }
+    return STR_NONE;
+}
+
 /* --- judging it: the complaint in *why (arena), empty when it is as expected ------------------------------------------------ */
 
 static struct str judge_verdict(const struct step *step, struct str line, struct arena *arena)
@@ -99,12 +116,12 @@ static struct str judge_verdict(const struct step *step, struct str line, struct
     return arena_printf(arena, "expected %.*s, the record says %.*s", STR_ARG(wanted), STR_ARG(was));
 }
 
-static struct str judge_fact(struct run *r, const struct step *step, struct str line, struct arena *arena)
+static struct str judge_fact(const struct policy *policy, const struct step *step, struct str line, struct arena *arena)
 {
     struct str error = STR_NONE;
     struct found_fact fact = {.found = false};
     struct value wanted;
-    const struct schema *schema = policy_schema(r->world.policy);
+    const struct schema *schema = policy_schema(policy);
     int id = schema_find(schema, step->text);
     if (id < 0)
         return arena_printf(arena, "there is no fact '%.*s'", STR_ARG(step->text));
@@ -129,6 +146,23 @@ static struct str judge_fact(struct run *r, const struct step *step, struct str 
     return out;
 }
 
+static struct str judge_shadow(const struct policy *policy, const struct step *step, struct str line, struct arena *arena)
+{
+    struct str shadow = record_shadow(line, arena);
+    if (!shadow.n || !policy)
+        return STR("there is no shadow policy in the record");
+    if (step->kind == STEP_SHADOW_VERDICT)
+        return judge_verdict(step, shadow, arena);
+    if (step->kind == STEP_SHADOW_FACT)
+        return judge_fact(policy, step, shadow, arena);
+    static const char key[] = "\"differs\":true";
+    bool differs = memmem(shadow.p, shadow.n, key, sizeof key - 1) != NULL;
+    if (differs == (step->number == 1))
+        return STR_NONE;
+    return arena_printf(arena, "expected a shadow that %s; it says %.*s, the policy %.*s", step->number ? "differs" : "says the same",
+                        STR_ARG(record_text(shadow, "verdict", arena)), STR_ARG(record_text(line, "verdict", arena)));
+}
+
 static bool has(struct str s, struct str part)
 {
     return part.n == 0 || (s.n >= part.n && memmem(s.p, s.n, part.p, part.n));
@@ -141,7 +175,11 @@ static struct str judge(struct run *r, const struct step *step, struct str line,
     case STEP_VERDICT:
         return judge_verdict(step, line, arena);
     case STEP_FACT:
-        return judge_fact(r, step, line, arena);
+        return judge_fact(r->world.policy, step, line, arena);
+    case STEP_SHADOW_VERDICT:
+    case STEP_SHADOW_DIFFERS:
+    case STEP_SHADOW_FACT:
+        return judge_shadow(r->world.shadow, step, line, arena);
     case STEP_END:
         end = record_text(line, "end", arena);
         return str_eq(end, step->pattern)
@@ -157,7 +195,8 @@ static struct str judge(struct run *r, const struct step *step, struct str line,
 
 static bool of_record(enum step_kind kind)
 {
-    return kind == STEP_VERDICT || kind == STEP_FACT || kind == STEP_END || kind == STEP_RECORD_HAS || kind == STEP_RECORD_LACKS;
+    return kind == STEP_VERDICT || kind == STEP_FACT || kind == STEP_END || kind == STEP_RECORD_HAS || kind == STEP_RECORD_LACKS ||
+           kind == STEP_SHADOW_VERDICT || kind == STEP_SHADOW_DIFFERS || kind == STEP_SHADOW_FACT;
 }
 
 /* --- which record is meant -------------------------------------------------------------------------------------------------- */
@@ -189,10 +228,12 @@ static unsigned record_transaction(struct str line)
     return dot < id.n ? (unsigned)strtoul(id.p + dot + 1, NULL, 10) : 0;
 }
 
-struct str record_verdict_line(struct arena *arena, struct str line)
+struct str record_verdict_line(struct arena *arena, struct str line, bool with_shadow)
 {
-    return arena_printf(arena, "%05u.%06u %.*s", record_port(line), record_transaction(line),
-                        STR_ARG(record_text(line, "verdict", arena)));
+    struct str shadow = with_shadow ? record_shadow(line, arena) : STR_NONE;
+    struct str said = shadow.n ? record_text(shadow, "verdict", arena) : STR_NONE;
+    return arena_printf(arena, "%05u.%06u %.*s%s%.*s", record_port(line), record_transaction(line),
+                        STR_ARG(record_text(line, "verdict", arena)), said.n ? ", shadow: " : "", STR_ARG(said));
 }
 
 static const struct str *record_of(const struct world *w, const struct awaited *a)
@@ -315,9 +356,17 @@ static void judge_number(struct run *r, const struct step *step, const char *wha
         run_fail(r, step, "expected %s %llu, it is %llu", what, (unsigned long long)wanted, (unsigned long long)is);
 }
 
+/* With a shadow that the script does not know of, these may rightly say more. */
+static bool speaks_of_all(enum step_kind kind)
+{
+    return kind == STEP_COUNTER || kind == STEP_LOG_HAS || kind == STEP_LOG_LACKS || kind == STEP_RECORD_HAS || kind == STEP_RECORD_LACKS;
+}
+
 bool expect_step(struct run *r, const struct step *step)
 {
     struct world *w = &r->world;
+    if (r->how->shadow && speaks_of_all(step->kind))
+        return true;
     if (of_record(step->kind)) {
         expect_record(r, step);
         return true;

@@ -368,6 +368,10 @@ static void step_world(struct run *r, const struct step *step)
         world_start(w);
         world_policy(w, step->policy);
         break;
+    case STEP_SHADOW:
+        world_start(w);
+        world_shadow(w, step->policy);
+        break;
     case STEP_HEALTH:
         world_probe_lists(w);
         break;

@@ -33,7 +33,7 @@ bool expect_step(struct run *r, const struct step *step);
 /* The transaction that was spoken of is over, or a new connection begins: what waits is judged now. */
 void expect_settle(struct run *r);
 void expect_record_came(struct run *r);
-/* "PORT.N verdict", so that records can be put in the order of their transactions. */
-struct str record_verdict_line(struct arena *arena, struct str line);
+/* "PORT.N verdict", and that of a shadow behind it; so that records can be put in the order of their transactions. */
+struct str record_verdict_line(struct arena *arena, struct str line, bool with_shadow);
 
 #endif

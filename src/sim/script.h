@@ -46,11 +46,15 @@ enum step_kind {
     STEP_STORE,       /* number: enum store_mood; delay in number2 */
     STEP_SPOOL,       /* number: 1 failing, 0 working */
     STEP_POLICY,      /* policy: from now on */
+    STEP_SHADOW,      /* policy: the shadow from now on; NULL: none */
     STEP_HEALTH,      /* the lists of the policy are probed */
     STEP_DRAIN,
     /* what the record and the rest say */
     STEP_VERDICT,     /* pattern: "reject", pattern2: rule or empty */
     STEP_FACT,        /* text: name, pattern: value as typed, "*" */
+    STEP_SHADOW_VERDICT, /* as STEP_VERDICT */
+    STEP_SHADOW_DIFFERS, /* number: 1 it does, 0 it says the same */
+    STEP_SHADOW_FACT, /* as STEP_FACT */
     STEP_END,         /* pattern */
     STEP_RECORD_HAS,  /* text */
     STEP_RECORD_LACKS,
@@ -153,6 +157,7 @@ struct script {
     bool timing_sensitive;      /* arrival in other pieces may change what is said */
     struct settings settings;   /* complete */
     struct policy *policy;      /* the first one */
+    struct policy *shadow;      /* the first one; NULL: none */
     struct policy **policies;   /* all, one reference each */
     size_t policy_count;
     struct addr_port backends[BACKENDS_MAX]; /* where each listens */

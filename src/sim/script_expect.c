@@ -18,10 +18,10 @@ static bool one_of(struct str word, const char *const *words, size_t count)
     return false;
 }
 
-/* expect accept|reject|tempfail|none [by RULE] */
-static void expect_verdict(struct parser *p, struct str action)
+/* expect [shadow] accept|reject|tempfail|none [by RULE] */
+static void expect_verdict(struct parser *p, struct str action, enum step_kind kind)
 {
-    struct step *step = parser_step(p, STEP_VERDICT, 0);
+    struct step *step = parser_step(p, kind, 0);
     struct str word;
     step->pattern = action;
     if (!word_take(&p->rest, &word))
@@ -71,12 +71,12 @@ static void expect_text(struct parser *p, bool message)
         parser_step(p, message ? kinds[i].message : kinds[i].log, 0)->text = text;
 }
 
-static void expect_fact(struct parser *p)
+static void expect_fact(struct parser *p, enum step_kind kind)
 {
     struct str name;
     if (!parser_word(p, "the name of a fact", &name))
         return;
-    struct step *step = parser_step(p, STEP_FACT, 0);
+    struct step *step = parser_step(p, kind, 0);
     step->text = name;
     step->pattern = str_trim(p->rest);
     if (step->pattern.n == 0)
@@ -109,16 +109,36 @@ static void expect_counter(struct parser *p)
     parser_complain(p, name, near.p ? hint : NULL, "unknown counter '%.*s'", STR_ARG(name));
 }
 
+static const char *const actions[] = {"accept", "reject", "tempfail", "none"};
+enum { ACTIONS = sizeof actions / sizeof *actions };
+
+/* expect shadow same|differs|VERDICT|fact NAME VALUE */
+static void expect_shadow(struct parser *p)
+{
+    struct str word;
+    if (!parser_word(p, "same, differs, a verdict, or fact", &word))
+        return;
+    if (one_of(word, actions, ACTIONS))
+        expect_verdict(p, word, STEP_SHADOW_VERDICT);
+    else if (str_eq(word, STR("fact")))
+        expect_fact(p, STEP_SHADOW_FACT);
+    else if (!str_eq(word, STR("same")) && !str_eq(word, STR("differs")))
+        parser_complain(p, word, "same, differs, accept, reject, tempfail, none, fact", "cannot expect '%.*s' of the shadow", STR_ARG(word));
+    else if (parser_end(p))
+        parser_step(p, STEP_SHADOW_DIFFERS, 0)->number = word.p[0] == 'd';
+}
+
 void parser_expect(struct parser *p)
 {
-    static const char *const actions[] = {"accept", "reject", "tempfail", "none"};
     struct str word;
     if (!parser_word(p, "what is expected", &word))
         return;
-    if (one_of(word, actions, sizeof actions / sizeof *actions)) {
-        expect_verdict(p, word);
+    if (one_of(word, actions, ACTIONS)) {
+        expect_verdict(p, word, STEP_VERDICT);
+    } else if (str_eq(word, STR("shadow"))) {
+        expect_shadow(p);
     } else if (str_eq(word, STR("fact"))) {
-        expect_fact(p);
+        expect_fact(p, STEP_FACT);
     } else if (str_eq(word, STR("end"))) {
         if (parser_word(p, "how it ended: delivered, refused, deferred ...", &word) && parser_end(p))
             parser_step(p, STEP_END, 0)->pattern = word;
@@ -131,7 +151,7 @@ void parser_expect(struct parser *p)
     } else if (str_eq(word, STR("counter"))) {
         expect_counter(p);
     } else {
-        parser_complain(p, word, "accept, reject, tempfail, none, fact, end, delivered, journal, message, log, counter",
+        parser_complain(p, word, "accept, reject, tempfail, none, shadow, fact, end, delivered, journal, message, log, counter",
                         "cannot expect '%.*s'", STR_ARG(word));
     }
 }

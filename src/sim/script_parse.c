@@ -391,7 +391,8 @@ static void unknown_line(struct parser *p, struct str word)
 {
     static const char *const names[] = {"client", "policy",  "set",   "domains", "hostname", "dns",    "backend",    "store",
                                         "spool",  "connect", "close", "reset",   "wait",     "again",  "half-close", "settle",
-                                        "drain",  "expect",  "lists", "patience", "timing-sensitive", "tls", "close-notify"};
+                                        "drain",  "expect",  "lists", "patience", "timing-sensitive", "tls", "close-notify",
+                                        "shadow"};
     struct str candidates[sizeof names / sizeof *names];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         candidates[i] = str_of(names[i]);

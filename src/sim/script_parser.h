@@ -12,7 +12,8 @@ struct policy_request { /* loaded at the end, when all settings are known */
     struct str body;
     bool block;
     unsigned body_line;
-    size_t step;          /* STEP_POLICY to fill in; SIZE_MAX: the first policy */
+    bool shadow;
+    size_t step;          /* STEP_POLICY or STEP_SHADOW to fill in; SIZE_MAX: the first policy */
     struct span span;
 };
 

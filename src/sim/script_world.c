@@ -103,9 +103,10 @@ static bool block_take(struct parser *p, struct str *body)
     return parser_complain(p, opened, NULL, "the policy that begins here has no `end`");
 }
 
-static void parse_policy(struct parser *p)
+/* policy NAME | policy "PATH" | policy, the lines of a block, end; and the same of the shadow, or `shadow none` */
+static void parse_policy(struct parser *p, bool shadow)
 {
-    struct policy_request r = {.step = SIZE_MAX, .body_line = p->line_number + 1};
+    struct policy_request r = {.step = SIZE_MAX, .body_line = p->line_number + 1, .shadow = shadow};
     r.span = (struct span){p->source, (size_t)(p->line.p - p->source->text), p->line.n};
     bool late = p->talking;
     unsigned line = p->line_number;
@@ -124,10 +125,12 @@ static void parse_policy(struct parser *p)
             return;
     }
     if (late) {
-        struct step *step = parser_step(p, STEP_POLICY, 0);
+        struct step *step = parser_step(p, shadow ? STEP_SHADOW : STEP_POLICY, 0);
         step->line = line;
         r.step = p->script->count - 1;
     }
+    if (shadow && str_eq(r.name, STR("none"))) /* it has no policy */
+        return;
     p->policies = xrealloc(p->policies, (p->policy_count + 1) * sizeof *p->policies);
     p->policies[p->policy_count++] = r;
 }
@@ -144,7 +147,9 @@ static void load_policy(struct parser *p, const struct policy_request *r)
     }
     s->policies = xrealloc(s->policies, (s->policy_count + 1) * sizeof(struct policy *));
     s->policies[s->policy_count++] = policy;
-    if (r->step == SIZE_MAX)
+    if (r->step == SIZE_MAX && r->shadow)
+        s->shadow = policy;
+    else if (r->step == SIZE_MAX)
         s->policy = policy;
     else
         s->steps[r->step].policy = policy;
@@ -177,7 +182,7 @@ void parser_finish_world(struct parser *p)
         parser_credentials(p, i);
     bool first = false;
     for (size_t i = 0; i < p->policy_count; i++)
-        first = first || p->policies[i].step == SIZE_MAX;
+        first = first || (p->policies[i].step == SIZE_MAX && !p->policies[i].shadow);
     struct policy_request empty = {.block = true, .body = STR(""), .body_line = 1, .step = SIZE_MAX};
     if (!first)
         load_policy(p, &empty);
@@ -315,8 +320,8 @@ bool parser_world(struct parser *p, struct str word, unsigned actor)
 {
     if (str_eq(word, STR("client")))
         parse_client_address(p, actor);
-    else if (str_eq(word, STR("policy")))
-        parse_policy(p);
+    else if (str_eq(word, STR("policy")) || str_eq(word, STR("shadow")))
+        parse_policy(p, word.p[0] == 's');
     else if (str_eq(word, STR("set")))
         set_early(p, p->rest);
     else if (str_eq(word, STR("domains")) || str_eq(word, STR("hostname")))

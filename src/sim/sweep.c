@@ -71,7 +71,7 @@ static struct str *verdicts_of(struct run *r)
     struct world *w = &r->world;
     struct str *verdicts = arena_alloc(&w->arena, (w->record_count + 1) * sizeof *verdicts);
     for (size_t i = 0; i < w->record_count; i++)
-        verdicts[i] = record_verdict_line(&w->arena, w->records[i]);
+        verdicts[i] = record_verdict_line(&w->arena, w->records[i], !r->how->shadow);
     qsort(verdicts, w->record_count, sizeof *verdicts, compare_lines);
     return verdicts;
 }
@@ -178,6 +178,54 @@ static void sweep_pieces(struct sweep *s)
         snprintf(how.name, sizeof how.name, "%s", ways[i].name);
         run_one(s, &how, NULL);
     }
+}
+
+/* --- a shadow ------------------------------------------------------------------------------------------------------------------- */
+
+/* It asks for all there is, refuses and holds whom it can. Nobody may notice anything: neither clients nor backends, nor the policy. */
+static const char shadow_policy[] = "dnsbl swept \"swept.test\"\n"
+                                    "mark  swept\n"
+                                    "rate  swept recipients by client.net over 1h\n"
+                                    "rate  swept-domain messages by spf.domain over 1h\n"
+                                    "stage connect\n"
+                                    "  rule list:    reject now when dnsbl.swept in 127.0.0.2 or dnsbl.listed is known and fcrdns != pass\n"
+                                    "  rule hold:    tarpit 30s\n"
+                                    "  rule past:    score 2 when history.refused > 0 or marked.swept or manners.errors > 0\n"
+                                    "stage helo\n"
+                                    "  rule name:    score 1, mark swept 1h when helo.dns != match or spf.helo = fail\n"
+                                    "stage mail\n"
+                                    "  rule sender:  tempfail now when mail.dns = none or spf = fail\n"
+                                    "stage rcpt\n"
+                                    "  rule often:   reject when rate.swept > 3 or rate.swept-domain > 3\n"
+                                    "  rule young:   greylist 5m when not mail.null\n"
+                                    "stage data\n"
+                                    "  rule callout: greylist 5m when mail.null\n"
+                                    "  rule message: reject when dkim = fail or dmarc = fail or arc.trusted or msg.size > 1 or class = normal\n";
+
+static bool has_shadow(const struct script *script)
+{
+    bool found = script->shadow != NULL;
+    for (size_t i = 0; i < script->count; i++)
+        found = found || script->steps[i].kind == STEP_SHADOW;
+    return found;
+}
+
+/* Where the script has none of its own. */
+static void sweep_shadow(struct sweep *s)
+{
+    struct perturbation how = {.name = "with a shadow", .lenient = s->script->timing_sensitive};
+    struct str body = str_of(shadow_policy);
+    struct diags diags = {0};
+    if (has_shadow(s->script))
+        return;
+    how.shadow = script_policy(s->script->source, STR_NONE, &body, 1, &s->script->settings, &diags);
+    if (how.shadow)
+        run_one(s, &how, NULL);
+    else
+        fprintf(s->options->out, "the shadow policy of sweeps has errors: %s\n", diags.count > 0 ? diags.list[0].text : "?");
+    s->failed += how.shadow == NULL;
+    policy_unref(&how.shadow);
+    diag_clear(&diags);
 }
 
 /* --- who leaves, who dies, what fails --------------------------------------------------------------------------------------- */
@@ -293,6 +341,7 @@ bool sweep_run(const struct sim_options *options, const struct script *script, s
     struct sweep s = {.options = options, .script = script, .totals = totals};
     if (run_plain(&s) && options->sweep) {
         sweep_pieces(&s);
+        sweep_shadow(&s);
         sweep_cuts(&s);
         sweep_impatience(&s);
         sweep_backends(&s);

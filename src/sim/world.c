@@ -117,6 +117,8 @@ void world_start(struct world *w)
         .journal_context = w,
     };
     w->proxy = proxy_new(&parts, w->policy);
+    w->shadow = w->script->shadow ? w->script->shadow : w->how->shadow;
+    proxy_set_shadow(w->proxy, w->shadow);
     if (w->settings.certificate_count > 0)
         give_certificates(w);
     proxy_start(w->proxy);
@@ -164,14 +166,22 @@ void world_policy(struct world *w, struct policy *policy)
     w->ledger.fields_removed = w->ledger.fields_removed || policy_header_count(policy) > 0;
     proxy_set_policy(w->proxy, policy);
     if (w->health)
-        list_health_watch(w->health, policy);
+        list_health_watch(w->health, w->policy, w->shadow);
+}
+
+void world_shadow(struct world *w, struct policy *shadow)
+{
+    w->shadow = shadow;
+    proxy_set_shadow(w->proxy, shadow);
+    if (w->health)
+        list_health_watch(w->health, w->policy, w->shadow);
 }
 
 void world_probe_lists(struct world *w)
 {
     if (!w->health)
         w->health = list_health_new(w->loop, w->resolver);
-    list_health_watch(w->health, w->policy);
+    list_health_watch(w->health, w->policy, w->shadow);
     loop_settle(w->loop);
 }
 
@@ -199,20 +209,24 @@ static bool judge_under(struct world *w, struct str line, struct policy *policy,
     return out->readable && out->same_policy;
 }
 
-/* A record evaluated again gives the same verdict and trace (DESIGN section 6, MUST). */
+/* A record evaluated again gives the same verdict and trace (DESIGN section 6, MUST): under the policy that was applied, and under the shadow. */
 static void judge_record(struct world *w, struct str line)
 {
     struct record_judgement judgement = {.readable = false};
     struct arena arena = {0};
     bool found = false;
-    for (size_t i = 0; i < w->script->policy_count && !found; i++)
-        found = judge_under(w, line, w->script->policies[i], &judgement, &arena);
+    for (size_t i = 0; i <= w->script->policy_count; i++) {
+        struct policy *policy = i < w->script->policy_count ? w->script->policies[i] : w->how->shadow;
+        if (!policy || !judge_under(w, line, policy, &judgement, &arena))
+            continue;
+        found = true;
+        if (!judgement.same)
+            ledger_violation(&w->ledger, "a record judged again is not the same: %.*s", STR_ARG(judgement.why));
+    }
     if (!judgement.readable)
         ledger_violation(&w->ledger, "a record that cannot be read: %.*s", STR_ARG(judgement.why));
     else if (!found)
         ledger_violation(&w->ledger, "a record of no policy of this script");
-    else if (!judgement.same)
-        ledger_violation(&w->ledger, "a record judged again is not the same: %.*s", STR_ARG(judgement.why));
     if (memmem(line.p, line.n, "\"inconsistent\":true", 19))
         ledger_violation(&w->ledger, "a record calls itself inconsistent");
     if (str_find(line, '\n', 0) + 1 != line.n)

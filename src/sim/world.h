@@ -45,6 +45,7 @@ struct perturbation { /* {0} changes nothing; ordinals count from 1 */
     size_t store_at;          /* this operation fails */
     bool spool_file;          /* no message is held in memory */
     size_t spool_at;          /* this call of a spool's file fails */
+    struct policy *shadow;    /* a shadow policy where the script has none, of which nobody must notice anything; NULL: none */
 };
 
 struct tally {
@@ -142,6 +143,7 @@ struct world {
     struct store *store;
     struct list_health *health;
     struct policy *policy;       /* the present one; borrowed from the script */
+    struct policy *shadow;       /* likewise; NULL: none */
     struct proxy *proxy;         /* NULL: not begun, or over */
     struct memory_pair_options pair;
     struct ledger ledger;
@@ -169,6 +171,7 @@ void world_settle(struct world *w);
 /* Has a client come from there? */
 bool world_has_client(const struct world *w, const struct addr_port *peer);
 void world_policy(struct world *w, struct policy *policy);
+void world_shadow(struct world *w, struct policy *shadow); /* NULL: none */
 void world_probe_lists(struct world *w);
 /* Clients hang up, sessions end (in bounded time), the proxy goes. Broken promises are in the ledger then. */
 void world_close(struct world *w);  /* clients and sessions only; may be called before world_end */

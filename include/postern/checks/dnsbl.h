@@ -12,7 +12,8 @@
 
 struct list_health;
 struct list_health *list_health_new(struct loop *l, struct resolver *r);
-void list_health_watch(struct list_health *h, struct policy *p); /* probes the lists that p declares, from now on; forgets those of the policy before */
+/* Probes the lists that p declares, and the shadow policy (or NULL), from now on; forgets those of the policies before. */
+void list_health_watch(struct list_health *h, const struct policy *p, const struct policy *shadow);
 void list_health_free(struct list_health **h);
 bool list_rests(const struct list_health *h, struct str zone);   /* h may be NULL: nothing rests */
 const char *list_rests_why(const struct list_health *h, struct str zone);

@@ -108,7 +108,7 @@ Test(dnsbl, the_key_is_shown_nowhere)
         facts_text(s, &text);
         dnsbl_zone_shown(policy_declaration(w.policy, 0), &text);
         w.evidence.health = list_health_new(w.loop, w.resolver);
-        list_health_watch(w.evidence.health, w.policy);
+        list_health_watch(w.evidence.health, w.policy, NULL);
         loop_advance_to(w.loop, loop_now(w.loop) + 100);
         cr_assert(w.log.n > 0, "the list rests, and that is logged");
         buf_str(&text, buf_view(&w.log));

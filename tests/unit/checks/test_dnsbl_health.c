@@ -30,7 +30,7 @@ static void begin(struct world *w, const char *policy)
 {
     world_open(w, policy);
     w->evidence.health = list_health_new(w->loop, w->resolver);
-    list_health_watch(w->evidence.health, w->policy);
+    list_health_watch(w->evidence.health, w->policy, NULL);
 }
 
 static void later(struct world *w, uint64_t ms)
@@ -133,7 +133,7 @@ Test(health, another_policy)
     answers(&w, "2.0.0.127.fresh.test", DNS_A, "127.0.0.2");
     answers(&w, "1.0.0.127.fresh.test", DNS_A, "127.0.0.2");
     unsigned asked = w.asked;
-    list_health_watch(w.evidence.health, next);
+    list_health_watch(w.evidence.health, next, NULL);
     cr_assert(list_rests(w.evidence.health, STR("zen.test")), "what is known of a list stays");
     later(&w, 100);
     cr_assert_eq(w.asked, asked + 2, "only the new one is probed at once");
