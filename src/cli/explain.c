@@ -138,7 +138,7 @@ static int read_assumption(struct explain *e, const char *text)
         return cli_wrong(e->args, "--assume: the score is counted by the rules");
     if (fact_bit(&e->assumed, a->fact))
         return cli_wrong(e->args, "--assume: %.*s is assumed twice", STR_ARG(name));
-    if (!value_parse(info, str_trim(str_sub(s, equals + 1, s.n)), &e->arena, &a->value, &error))
+    if (!schema_value_parse(schema, a->fact, str_sub(s, equals + 1, s.n), &e->arena, &a->value, &error))
         return cli_wrong(e->args, "--assume: %.*s: %.*s", STR_ARG(name), STR_ARG(error));
     bool heard = info->stage <= e->deepest && (info->stage != STAGE_RCPT || e->given[STAGE_RCPT]);
     if (!heard)

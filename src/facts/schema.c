@@ -26,7 +26,7 @@ const char *const stage_names[STAGE_COUNT] = {"connect", "helo", "mail", "rcpt",
 const char *const fact_type_names[] = {"yes or no", "number",  "size",  "duration", "word",
                                        "text",      "address", "set of addresses", "set of names"};
 
-enum { SNAPSHOT = FACT_SNAPSHOT, ALSO_DATA = FACT_ALSO_DATA, KEY = FACT_KEY, OF_POLICY = FACT_OF_POLICY }; /* as facts.def spells them */
+enum { SNAPSHOT = FACT_SNAPSHOT, ALSO_DATA = FACT_ALSO_DATA, KEY = FACT_KEY, OF_POLICY = FACT_OF_POLICY, SIGNED = FACT_SIGNED }; /* as facts.def spells them */
 
 #define DEADLINE(word) {sizeof(#word) == sizeof("ERROR") && #word[0] == 'E' ? "" : #word, \
                         sizeof(#word) == sizeof("ERROR") && #word[0] == 'E' ? 0 : sizeof(#word) - 1}

@@ -259,6 +259,11 @@ static bool parse_bool(struct str s, int64_t *out)
     return *out || str_eq_nocase(s, STR("no")) || str_eq_nocase(s, STR("false"));
 }
 
+static bool number_fits(const struct fact_info *info, int64_t number)
+{
+    return number >= 0 || info->flags & FACT_SIGNED;
+}
+
 static bool parse_known(const struct fact_info *info, struct str text, struct arena *arena, struct value *out)
 {
     uint64_t n;
@@ -266,7 +271,7 @@ static bool parse_known(const struct fact_info *info, struct str text, struct ar
     case FACT_BOOL:
         return parse_bool(text, &out->v.number);
     case FACT_INT:
-        return parse_int(text, &out->v.number);
+        return parse_int(text, &out->v.number) && number_fits(info, out->v.number);
     case FACT_SIZE: case FACT_DURATION:
         if (!(info->type == FACT_SIZE ? size_parse(text, &n) : duration_parse(text, &n)) || n > INT64_MAX)
             return false;
@@ -294,7 +299,7 @@ static struct str expected(const struct fact_info *info, struct arena *arena)
     case FACT_BOOL:
         return STR("expected yes or no");
     case FACT_INT:
-        return STR("expected a number");
+        return info->flags & FACT_SIGNED ? STR("expected a number") : STR("expected a number, 0 or more");
     case FACT_SIZE:
         return STR("expected a size such as 512, 64K or 10M");
     case FACT_DURATION:
@@ -332,6 +337,40 @@ bool value_parse(const struct fact_info *info, struct str text, struct arena *ar
     }
     *error = expected(info, arena);
     return false;
+}
+
+/* Names of lists that the policy declares as `dnsbl NAME`, `dnswl NAME`. */
+static bool are_lists(const struct schema *s, const struct value *v, struct str prefix, struct arena *arena, struct str *error)
+{
+    struct str lists[512];
+    size_t count = 0;
+    for (size_t id = FACT_COUNT; id < schema_count(s) && count < 512; id++) {
+        struct str name = schema_fact(s, (int)id)->name;
+        if (str_starts(name, prefix))
+            lists[count++] = str_sub(name, prefix.n, name.n);
+    }
+    for (size_t i = 0; i < v->v.names.count; i++) {
+        struct str name = v->v.names.list[i];
+        size_t k = 0;
+        while (k < count && !str_eq(lists[k], name))
+            k++;
+        if (k < count)
+            continue;
+        struct str near = str_suggest(name, lists, count);
+        *error = arena_printf(arena, "the policy declares no list `%.*s %.*s`%s%.*s%s", (int)prefix.n - 1, prefix.p, STR_ARG(name),
+                              near.p ? "; did you mean '" : "", STR_ARG(near), near.p ? "'?" : "");
+        return false;
+    }
+    return true;
+}
+
+bool schema_value_parse(const struct schema *s, int id, struct str text, struct arena *arena, struct value *out, struct str *error)
+{
+    if (!value_parse(schema_fact(s, id), text, arena, out, error))
+        return false;
+    if (out->state != FACT_KNOWN || (id != FACT_DNSBL_LISTED && id != FACT_DNSWL_LISTED))
+        return true;
+    return are_lists(s, out, id == FACT_DNSBL_LISTED ? STR("dnsbl.") : STR("dnswl."), arena, error);
 }
 
 /* --- from JSON --- */
@@ -391,7 +430,7 @@ bool value_read_json(const struct fact_info *info, struct json_reader *r, struct
     case JSON_NUMBER:
         if (!number || !parse_int(first.text, &out->v.number))
             return false;
-        return info->type == FACT_INT || out->v.number >= 0;
+        return number_fits(info, out->v.number);
     case JSON_STRING:
         if (set || number)
             return false;

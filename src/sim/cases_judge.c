@@ -141,7 +141,7 @@ static void give(struct judging *g, const struct given *given)
             return; /* the case's own word stands before the common one */
         } else if (str_eq(given->value, STR("unknown"))) {
             put(g, id, &(struct value){.state = FACT_UNKNOWN});
-        } else if (!value_parse(schema_fact(g->schema, id), given->value, &g->arena, &v, &error)) {
+        } else if (!schema_value_parse(g->schema, id, given->value, &g->arena, &v, &error)) {
             complain(g, "%.*s: %.*s", STR_ARG(given->name), STR_ARG(error));
         } else {
             put(g, id, &v);

@@ -41,8 +41,9 @@ extern const char *const fact_type_names[]; /* as people read them: "yes or no",
  * ALSO_DATA: a fact of stage rcpt that stage data may read too, as a value of its own in the content scope (greylist.*: there it speaks for all
  * recipients of the message together). From a content scope it is written into and read from that scope, never from a recipient's.
  * KEY: rates may be counted by it: TEXT, ADDR or NAMES (then by each of them).
+ * SIGNED: an INT that may be below zero; all others are counts.
  */
-enum { FACT_SNAPSHOT = 1, FACT_ALSO_DATA = 2, FACT_KEY = 4, FACT_OF_POLICY = 8 };
+enum { FACT_SNAPSHOT = 1, FACT_ALSO_DATA = 2, FACT_KEY = 4, FACT_OF_POLICY = 8, FACT_SIGNED = 16 };
 
 enum fact_state { FACT_UNKNOWN, FACT_ABSENT, FACT_KNOWN, FACT_ERROR };
 
@@ -64,7 +65,7 @@ struct fact_info {
     struct str name;
     enum fact_type type;
     enum stage stage;
-    unsigned flags;        /* FACT_SNAPSHOT, FACT_ALSO_DATA, FACT_KEY, FACT_OF_POLICY */
+    unsigned flags;        /* FACT_SNAPSHOT, FACT_ALSO_DATA, FACT_KEY, FACT_OF_POLICY, FACT_SIGNED */
     struct str deadline;   /* empty: error; else the word it becomes */
     struct str maker;      /* name of the check */
     struct str values;     /* WORD: its words, separated by spaces */
@@ -144,6 +145,8 @@ void value_json(struct json *j, const struct value *v);
 /* From what a person types (--assume, cases): "yes", "pass", "5m", "64K", "127.0.0.2,127.0.0.4" or "{a, b}", "absent", "error", "error: why".
  * False with *error (in the arena) that says what was expected. */
 bool value_parse(const struct fact_info *info, struct str text, struct arena *arena, struct value *out, struct str *error);
+/* The same for fact `id` of a schema, whose dnsbl.listed and dnswl.listed hold names of its own lists alone. */
+bool schema_value_parse(const struct schema *s, int id, struct str text, struct arena *arena, struct value *out, struct str *error);
 /* From a record's JSON, `first` being the event already read. */
 bool value_read_json(const struct fact_info *info, struct json_reader *r, struct json_event first, struct arena *arena, struct value *out);
 bool value_eq(const struct value *a, const struct value *b); /* state and contents, not at_ms */

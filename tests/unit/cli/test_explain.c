@@ -251,7 +251,10 @@ static const struct { const char *more[4]; const char *error; } wrong[] = {
     {{"--client", "192.0.2.1", "--assume", "mail.dns=mx"}, "--assume: mail.dns is of stage mail, which is left out without --from"},
     {{"--client", "192.0.2.1", "--assume", "rate.daily=1"}, "--assume: rate.daily is of stage mail, which is left out without --from"},
     {{"--client", "192.0.2.1", "--assume", "rate.hourley=1"}, "--assume: unknown fact 'rate.hourley'; did you mean 'rate.hourly'?"},
-    {{"--client", "192.0.2.1", "--assume", "rate.hourly=many"}, "--assume: rate.hourly: expected "},
+    {{"--client", "192.0.2.1", "--assume", "rate.hourly=many"}, "--assume: rate.hourly: expected a number, 0 or more\n"},
+    {{"--client", "192.0.2.1", "--assume", "rate.hourly=-1"}, "--assume: rate.hourly: expected a number, 0 or more\n"},
+    {{"--client", "192.0.2.1", "--assume", "manners.errors=-1"}, "--assume: manners.errors: expected a number, 0 or more\n"},
+    {{"--client", "192.0.2.1", "--assume", "dnsbl.listed=zen"}, "--assume: dnsbl.listed: the policy declares no list `dnsbl zen`\n"},
     {{"--client", "192.0.2.1", "--message", "/nonexistent"}, "cannot read the message /nonexistent: No such file or directory"},
     {{"--client", "192.0.2.1", "--resolver", "127.0.0.1:0"}, "--resolver: '127.0.0.1:0' is not HOST:PORT"},
 };
@@ -335,4 +338,26 @@ Test(explain, i_a_resolver_that_never_answers, .timeout = 60)
     expect_verdict(&c, "{\"action\":\"none\"");
     called_clear(&c);
     close(fd);
+}
+
+/* dnsbl.listed is a set of the policy's own lists. */
+Test(explain, j_lists_that_are_assumed)
+{
+    static const struct { const char *assumed, *error; } cases[] = {
+        {"dnsbl.listed=zen, zem", "--assume: dnsbl.listed: the policy declares no list `dnsbl zem`; did you mean 'zen'?\n"},
+        {"dnsbl.listed=listed", "--assume: dnsbl.listed: the policy declares no list `dnsbl listed`\n"},
+        {"dnswl.listed=zen", "--assume: dnswl.listed: the policy declares no list `dnswl zen`\n"},
+        {"dnsbl.listed=good", "--assume: dnsbl.listed: the policy declares no list `dnsbl good`\n"},
+        {"dnsbl.listed={}", NULL}, {"dnsbl.listed=absent", NULL}, {"dnsbl.listed=error: why", NULL}, {"dnsbl.listed=zen", NULL},
+    };
+    write_file(policy, "dnsbl zen \"zen.example\"\ndnswl good \"good.example\"\nstage connect\n"
+                       "  rule listed: reject when dnsbl.listed in { zen }\n");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct called c = CALL(BASE, "--client", "192.0.2.1", "--assume", "dnsbl.zen={}", "--assume", "dnswl.good={}", "--assume", cases[i].assumed);
+        if (cases[i].error)
+            cr_expect(strstr(c.error, cases[i].error), "%s: %s", cases[i].assumed, c.error);
+        cr_expect_eq(c.status, cases[i].error ? 2 : 0, "%s: %s", cases[i].assumed, c.error);
+        cr_expect_eq(strstr(c.out, "reject by rule listed") != NULL, i + 1 == sizeof cases / sizeof cases[0], "%s", c.out);
+        called_clear(&c);
+    }
 }

@@ -17,7 +17,7 @@ struct text_case { enum fact_type type; const char *in, *text, *json; }; /* text
 static const struct text_case cases[] = {
     {FACT_BOOL, "yes", "yes", "\"yes\""}, {FACT_BOOL, "No", "no", "\"no\""}, {FACT_BOOL, "true", "yes", "\"yes\""},
     {FACT_BOOL, "maybe", NULL, NULL}, {FACT_BOOL, "", NULL, NULL},
-    {FACT_INT, "12", "12", "12"}, {FACT_INT, "-3", "-3", "-3"}, {FACT_INT, "", NULL, NULL}, {FACT_INT, "-", NULL, NULL},
+    {FACT_INT, "12", "12", "12"}, {FACT_INT, "0", "0", "0"}, {FACT_INT, "-3", NULL, NULL}, {FACT_INT, "", NULL, NULL}, {FACT_INT, "-", NULL, NULL},
     {FACT_INT, "1x", NULL, NULL}, {FACT_INT, "99999999999999999999", NULL, NULL},
     {FACT_INT, "9223372036854775807", "9223372036854775807", "9223372036854775807"},
     {FACT_SIZE, "64K", "64K", "65536"}, {FACT_SIZE, "1000", "1000", "1000"}, {FACT_SIZE, "big", NULL, NULL},
@@ -78,7 +78,7 @@ Test(value, text_and_json_there_and_back)
 Test(value, foreign_json_is_refused)
 {
     static const struct { enum fact_type type; const char *json; } bad[] = {
-        {FACT_BOOL, "1"}, {FACT_BOOL, "\"perhaps\""}, {FACT_BOOL, "[]"}, {FACT_INT, "\"1\""}, {FACT_INT, "1.5"}, {FACT_INT, "1e3"},
+        {FACT_BOOL, "1"}, {FACT_BOOL, "\"perhaps\""}, {FACT_BOOL, "[]"}, {FACT_INT, "\"1\""}, {FACT_INT, "-1"}, {FACT_INT, "1.5"}, {FACT_INT, "1e3"},
         {FACT_INT, "true"}, {FACT_SIZE, "-1"}, {FACT_DURATION, "-5"}, {FACT_DURATION, "\"5m\""}, {FACT_WORD, "\"none\""}, {FACT_WORD, "[\"pass\"]"},
         {FACT_TEXT, "7"}, {FACT_TEXT, "[\"x\"]"}, {FACT_ADDR, "\"1.2.3\""}, {FACT_ADDRS, "\"127.0.0.2\""}, {FACT_ADDRS, "[\"x\"]"},
         {FACT_ADDRS, "[1]"}, {FACT_ADDRS, "[[\"127.0.0.2\"]]"}, {FACT_NAMES, "[\"a\",null]"}, {FACT_TEXT, "{}"}, {FACT_TEXT, "{\"error\":1}"},
