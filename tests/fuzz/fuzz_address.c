@@ -3,16 +3,11 @@
  * Everything that is called an address: paths (RFC 5321 4.1.2), domains, literals, HELO names, IP addresses, prefixes, ranges, HOST:PORT. What is
  * taken can be written and read again and is the same; what a path lets through holds nothing that could end it or a command.
  */
-#include <stdlib.h>
+#include "must.h"
+
 #include <string.h>
 
 #include "postern/smtp/command.h"
-
-static void must(bool good)
-{
-    if (!good)
-        abort();
-}
 
 static void paths(struct str s, struct arena *arena)
 {

@@ -1,47 +1,12 @@
 /* rooms: checks */
 /*
- * ARC on hostile messages and key records: "RECORD\nRECORD\n\nmessage", and the parser of ARC-Authentication-Results on the
+ * ARC on hostile messages and key records (keyed_message.h), and the parser of ARC-Authentication-Results on the
  * same octets. The first octet chooses the chunks. Cut anywhere the chain says the same; a chain that passes has a sealer for
  * each instance.
  */
-#include <stdlib.h>
-#include <string.h>
+#include "keyed_message.h"
 
 #include "postern/checks/arc.h"
-#include "postern/mail/header.h"
-
-enum { RECORDS_MAX = 4, NOW = 1795292100 };
-
-struct answer {
-    struct dns_answer a;
-    struct dns_record records[RECORDS_MAX];
-};
-
-static void must(bool good)
-{
-    if (!good)
-        abort();
-}
-
-static const struct dns_answer *ask(void *context, struct str name, unsigned type)
-{
-    must(type == DNS_TXT && name.n);
-    return context;
-}
-
-static void read_records(struct str *rest, struct answer *out)
-{
-    struct str line;
-
-    *out = (struct answer){.a = {.references = 1, .status = DNS_NXDOMAIN}};
-    while (str_split(rest, '\n', &line) && line.n)
-        if (out->a.count < RECORDS_MAX)
-            out->records[out->a.count++].text = line;
-    if (out->a.count) {
-        out->a.status = DNS_OK;
-        out->a.records = out->records;
-    }
-}
 
 struct reading {
     struct mail_tap tap;
@@ -66,16 +31,10 @@ static void see_body(struct mail_tap *t, struct str octets)
 static void judge(struct str message, size_t chunk, const struct answer *a, struct buf *out)
 {
     struct reading r = {.tap = {.field = see_field, .end_of_header = see_end, .body = see_body}, .v = arc_verifier_new(NOW)};
-    struct header_reader h;
-    struct buf spooled = {0};
     struct arena arena = {0};
     struct arc_result result;
 
-    header_begin(&h, 0, NULL, 0, &r.tap);
-    for (size_t at = 0; at < message.n; at += chunk)
-        header_feed(&h, str_sub(message, at, at + chunk), &spooled);
-    header_end(&h, &spooled);
-    header_clear(&h);
+    flow(message, chunk, &r.tap);
     must(arc_verifier_finish(r.v, ask, (void *)&a->a, false, &arena, &result));
     must((result.verdict == ARC_PASS) == (result.count > 0) && result.count <= ARC_SETS_MAX && ascii_printable(result.reason));
     buf_printf(out, "%s %.*s", arc_verdict_names[result.verdict], STR_ARG(result.reason));
@@ -85,7 +44,6 @@ static void judge(struct str message, size_t chunk, const struct answer *a, stru
     }
     arc_verifier_free(&r.v);
     arena_clear(&arena);
-    buf_free(&spooled);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -8,18 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "postern/base/codec.h"
+#include "../unit/mail/shown.h"
 #include "postern/mail/authres.h"
 #include "postern/mail/header.h"
-
-/* Printable, and UTF-8 where that may be. */
-static bool is_shown(struct str s, bool utf8)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f || (!utf8 && (unsigned char)s.p[i] > 0x7f))
-            return false;
-    return utf8_valid(s);
-}
 
 static void one_field(struct str field, bool utf8)
 {

@@ -1,51 +1,14 @@
 /* rooms: checks */
 /*
- * The DKIM verifier on hostile messages with hostile key records: "RECORD\nRECORD\n\nmessage". The first octet chooses the
+ * The DKIM verifier on hostile messages with hostile key records (keyed_message.h). The first octet chooses the
  * chunks, the second the limit of signatures. Cut anywhere it says the same; its work is within the budget; and libopendkim,
  * where a signature is fit for it, hashes header and body as we do ourselves.
  */
-#include <stdlib.h>
+#include "keyed_message.h"
+
 #include <string.h>
 
 #include "dkim_library.h"
-#include "postern/mail/header.h"
-
-enum { RECORDS_MAX = 4, NOW = 1795292100 };
-
-struct answer {
-    struct dns_answer a;
-    struct dns_record records[RECORDS_MAX];
-};
-
-static void must(bool good)
-{
-    if (!good)
-        abort();
-}
-
-static const struct dns_answer *ask(void *context, struct str name, unsigned type)
-{
-    must(type == DNS_TXT && name.n);
-    return context;
-}
-
-/* The records at the start of the input; what follows the empty line is left in *rest. */
-static void read_records(struct str *rest, struct answer *out)
-{
-    struct str line;
-
-    *out = (struct answer){.a = {.references = 1, .status = DNS_NXDOMAIN}};
-    while (str_split(rest, '\n', &line) && line.n) {
-        if (str_eq(line, STR("!")))
-            out->a.status = DNS_SERVFAIL;
-        else if (out->a.count < RECORDS_MAX)
-            out->records[out->a.count++].text = line;
-    }
-    if (out->a.count) {
-        out->a.status = DNS_OK;
-        out->a.records = out->records;
-    }
-}
 
 /* --- the tap --- */
 
@@ -76,16 +39,10 @@ static void see_body(struct mail_tap *t, struct str octets)
 static void judge(struct str message, size_t chunk, size_t limit, const struct answer *a, struct buf *out, struct reading *kept)
 {
     struct reading r = {.tap = {.field = see_field, .end_of_header = see_end, .body = see_body}, .v = dkim_verifier_new(limit, NOW)};
-    struct header_reader h;
-    struct buf spooled = {0};
     struct arena arena = {0};
     struct dkim_result result;
 
-    header_begin(&h, 0, NULL, 0, &r.tap);
-    for (size_t at = 0; at < message.n; at += chunk)
-        header_feed(&h, str_sub(message, at, at + chunk), &spooled);
-    header_end(&h, &spooled);
-    header_clear(&h);
+    flow(message, chunk, &r.tap);
     must(dkim_verifier_finish(r.v, ask, (void *)&a->a, false, &arena, &result));
     must(result.work <= 2 * (uint64_t)DKIM_WORK_MAX && result.octets <= DKIM_OCTETS_MAX);
     for (size_t i = 0; i < result.count; i++) {
@@ -98,7 +55,6 @@ static void judge(struct str message, size_t chunk, size_t limit, const struct a
     buf_printf(out, "%s %zu %d", dkim_verdict_names[result.verdict], result.untold, result.tail);
     dkim_verifier_free(&r.v);
     arena_clear(&arena);
-    buf_free(&spooled);
     if (kept) {
         *kept = r;
         return;

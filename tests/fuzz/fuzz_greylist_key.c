@@ -4,16 +4,11 @@
  * forward-path; what is missing is empty. Each part of the key is in its own alphabet, so that none can be taken for two, and no key is too
  * long for a store; what does not count (case, the digits of a number) changes nothing.
  */
-#include <stdlib.h>
+#include "must.h"
+
 #include <string.h>
 
 #include "postern/checks/check.h"
-
-static void must(bool good)
-{
-    if (!good)
-        abort();
-}
 
 /* A part of the name, from a label's beginning to its end; the same whatever the case. */
 static void organizations(struct str name, struct arena *arena)

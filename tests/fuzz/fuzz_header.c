@@ -3,7 +3,8 @@
  * The header reader on any octets: cut anywhere it does the same as whole; with nothing to remove it puts out what it ate. Our own fields
  * made of any octets stay one field. The first octet chooses the limit, the second the cuts.
  */
-#include <stdlib.h>
+#include "must.h"
+
 #include <string.h>
 
 #include "postern/mail/header.h"
@@ -56,12 +57,6 @@ static void release(struct outcome *o)
 {
     buf_free(&o->kept);
     buf_free(&o->seen);
-}
-
-static void must(bool good)
-{
-    if (!good)
-        abort();
 }
 
 static void write_fields(struct str s)

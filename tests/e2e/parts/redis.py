@@ -1,9 +1,8 @@
 """Redis: a private server, in the clear or over TLS, that keeps nothing; and a fake one that answers what it is told, however wrong."""
 import os
 import signal
-import socket
-import threading
 
+from .listening import Listening
 from .process import can_connect, expect, free_port, wait_until
 
 
@@ -54,43 +53,16 @@ class Redis:
         self.process.kill()
 
 
-class FakeRedis:
-    """Takes every connection; each piece that comes is answered by `say` (bytes), or by silence when that is None."""
+class FakeRedis(Listening):
+    """Each piece that comes is answered by `say` (bytes), or by silence when that is None."""
 
     def __init__(self, say):
         self.say = say
         self.heard = 0
-        self.open = True
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = self.listener.getsockname()[1]
-        self.connections = []
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while self.open:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections.append(connection)
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+        super().__init__()
 
     def serve(self, connection):
-        try:
-            while connection.recv(65536) and self.open:
-                self.heard += 1
-                if self.say is not None:
-                    connection.sendall(self.say)
-        except OSError:
-            pass
-        finally:
-            connection.close()
-
-    def stop(self):
-        self.open = False
-        for s in [self.listener, *self.connections]:
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            s.close()
+        while connection.recv(65536) and self.open:
+            self.heard += 1
+            if self.say is not None:
+                connection.sendall(self.say)

@@ -3,6 +3,8 @@ import re
 import socket
 import threading
 
+from .listening import Listening
+
 
 class Message:
     def __init__(self, sender, recipients, wire):
@@ -34,7 +36,7 @@ class Connection:
         self.socket.close()
 
 
-class Sink:
+class Sink(Listening):
     """
     replies: verb -> reply, for answers other than 250; a callable is given the command line.
     lenient: any of the line ends that careless servers take ends a message.
@@ -54,45 +56,11 @@ class Sink:
         self.dot_seen = threading.Event()
         self.messages = []
         self.commands = []
-        self.lock = threading.Lock()
-        self.listener = socket.create_server(("127.0.0.1", port), backlog=512)
-        self.port = self.listener.getsockname()[1]
-        self.open = True
-        self.connections = set()
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while self.open:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            with self.lock:
-                if not self.open:
-                    connection.close()
-                    return
-                self.connections.add(connection)
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+        super().__init__(port, backlog=512)
 
     def close(self):
-        """Gone: no listener, and every connection cut."""
-        with self.lock:
-            self.open = False
-        try:
-            self.listener.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        self.listener.close()
-        with self.lock:
-            for connection in self.connections:
-                try:
-                    connection.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
+        super().close()
         self.hold.set()
-
-    def stop(self):
-        self.close()
 
     def reply_to(self, verb, line, usual):
         found = self.replies.get(verb, usual)
@@ -103,12 +71,8 @@ class Sink:
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.converse(connection)
-        except OSError:
-            pass
         finally:
             connection.close()
-            with self.lock:
-                self.connections.discard(plain)
 
     def ehlo(self, secure):
         offered = [*self.extensions, *(["STARTTLS"] if self.tls and not secure else [])]

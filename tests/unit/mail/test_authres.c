@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "postern/base/codec.h"
+#include "../mail/shown.h"
 #include "postern/mail/authres.h"
 #include "postern/mail/header.h"
 
@@ -223,15 +223,6 @@ static char *value_of(const char *field, size_t n, const char *key)
     buf_free(&text);
     buf_free(&value);
     return found;
-}
-
-/* No control character, nothing but ASCII or, in a message for that, UTF-8. */
-static bool is_shown(struct str s, bool utf8)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f || (!utf8 && (unsigned char)s.p[i] > 0x7f))
-            return false;
-    return utf8_valid(s);
 }
 
 static void one_field(struct str field, bool utf8)
