@@ -57,7 +57,7 @@ enum progress backend_read_content(struct backend_conn *c)
     judge_content(c, wire);
     buf_clear(&w->last_message);
     content_meant(wire, &w->last_message);
-    c->message = ledger_backend_dot(&w->ledger, buf_view(&w->last_message));
+    c->message = world_backend_dot(w, buf_view(&w->last_message));
     buf_free(&c->content);
     backend_note(c->backend, ".");
     c->reading = READ_COMMANDS;
@@ -98,7 +98,7 @@ static void message_whole(struct backend_conn *c)
     judge_content(c, content);
     buf_clear(&w->last_message);
     buf_str(&w->last_message, content);
-    c->message = ledger_backend_dot(&w->ledger, content);
+    c->message = world_backend_dot(w, content);
 }
 
 enum progress backend_read_chunk(struct backend_conn *c)

@@ -80,12 +80,24 @@ void sim_client_init(struct sim_client *c, struct world *w, unsigned index)
     c->address = (struct addr_port){.addr = {4, {203, 0, 113, (uint8_t)(9 + index)}}, .port = 40000};
 }
 
+/* What was said and not answered may be with a backend only later. */
+static void keep_observer(struct sim_client *c)
+{
+    struct world *w = c->world;
+    if (c->observer.sent.n == 0) {
+        observer_clear(&c->observer);
+        return;
+    }
+    w->earlier = xrealloc(w->earlier, (w->earlier_count + 1) * sizeof *w->earlier);
+    w->earlier[w->earlier_count++] = c->observer;
+}
+
 void sim_client_connect(struct sim_client *c)
 {
     struct world *w = c->world;
     struct stream *theirs;
     sim_client_hang_up(c, CUT_CLOSE);
-    observer_clear(&c->observer);
+    keep_observer(c);
     observer_init(&c->observer, &w->ledger);
     buf_clear(&c->unread);
     buf_clear(&c->codes);

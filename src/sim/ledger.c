@@ -43,20 +43,6 @@ void content_meant(struct str wire, struct buf *out)
     }
 }
 
-void chunks_meant(struct str octets, struct buf *out)
-{
-    for (size_t i = 0; i < octets.n; i++) {
-        bool cr = octets.p[i] == '\r', lf = octets.p[i] == '\n';
-        if (cr || lf)
-            buf_cstr(out, "\r\n");
-        else
-            buf_char(out, octets.p[i]);
-        i += cr && i + 1 < octets.n && octets.p[i + 1] == '\n';
-    }
-    if (out->n > 0 && out->p[out->n - 1] != '\n')
-        buf_cstr(out, "\r\n");
-}
-
 /* Octets of the header and of the empty line that ends it; all of them when there is none. */
 static size_t header_of(struct str content)
 {
@@ -70,6 +56,28 @@ static size_t header_of(struct str content)
 static struct str body_of(struct str content)
 {
     return str_sub(content, header_of(content), content.n);
+}
+
+static void text_meant(struct str octets, struct buf *out)
+{
+    for (size_t i = 0; i < octets.n;) {
+        size_t run = i;
+        while (run < octets.n && octets.p[run] != '\r' && octets.p[run] != '\n')
+            run++;
+        buf_put(out, octets.p + i, run - i);
+        if (run < octets.n)
+            buf_cstr(out, "\r\n");
+        i = run + 1 + (run + 1 < octets.n && octets.p[run] == '\r' && octets.p[run + 1] == '\n');
+    }
+    if (out->n > 0 && out->p[out->n - 1] != '\n')
+        buf_cstr(out, "\r\n");
+}
+
+void chunks_meant(struct str octets, bool binary, struct buf *out)
+{
+    size_t text = binary ? header_of(octets) : octets.n;
+    text_meant(str_sub(octets, 0, text), out);
+    buf_str(out, str_sub(octets, text, octets.n));
 }
 
 static bool ends_with(struct str s, struct str end)
@@ -89,28 +97,14 @@ static bool may_lose_fields(const struct ledger *l, struct str content)
     return l->fields_removed;
 }
 
-static struct ledger_message *one_more(struct ledger *l)
+size_t ledger_client_sent(struct ledger *l, struct str meant)
 {
     if ((l->count & (l->count - 1)) == 0)
         l->messages = xrealloc(l->messages, (l->count ? l->count * 2 : 1) * sizeof *l->messages);
-    struct ledger_message *m = &l->messages[l->count++];
+    struct ledger_message *m = &l->messages[l->count];
     *m = (struct ledger_message){0};
-    return m;
-}
-
-size_t ledger_client_dot(struct ledger *l, struct str wire)
-{
-    content_meant(wire, &one_more(l)->content);
-    return l->count - 1;
-}
-
-size_t ledger_client_chunks(struct ledger *l, struct str octets, bool binary)
-{
-    struct buf *content = &one_more(l)->content;
-    size_t text = octets.n - (binary ? body_of(octets).n : 0); /* the header of a binary message is text (RFC 3030 3) */
-    chunks_meant(str_sub(octets, 0, text), content);
-    buf_str(content, str_sub(octets, text, octets.n));
-    return l->count - 1;
+    buf_str(&m->content, meant);
+    return l->count++;
 }
 
 /* Where fields were removed, messages of which only the body is the same may be meant; one that is wholly the same comes first,
@@ -122,6 +116,11 @@ static enum likeness likeness(const struct ledger *l, struct str content, struct
     if (ends_with(content, meant))
         return SAME;
     return may_lose_fields(l, meant) && ends_with(content, body_of(meant)) ? SAME_BODY : UNLIKE;
+}
+
+bool ledger_alike(const struct ledger *l, struct str content, struct str meant)
+{
+    return likeness(l, content, meant) != UNLIKE;
 }
 
 size_t ledger_backend_dot(struct ledger *l, struct str content)

@@ -28,11 +28,10 @@ struct ledger {
 
 /* Keeps the first: printf form. */
 void ledger_violation(struct ledger *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* A client has sent a final dot; wire: what stood between DATA's CRLF and it, as sent. Returns the message's number. */
-size_t ledger_client_dot(struct ledger *l, struct str wire);
-/* The same of a last chunk: all octets of its chunks. binary: BODY=BINARYMIME, no octet of which may change but for its header,
- * which is text. */
-size_t ledger_client_chunks(struct ledger *l, struct str octets, bool binary);
+/* A client has sent a final dot or all of a last chunk; meant: see below. Returns the message's number. */
+size_t ledger_client_sent(struct ledger *l, struct str meant);
+/* May what a backend got be what a client meant? */
+bool ledger_alike(const struct ledger *l, struct str content, struct str meant);
 /* A backend has got a final dot, or all of a last chunk. Returns the message's number, or SIZE_MAX when no client has sent it (a
  * violation). */
 size_t ledger_backend_dot(struct ledger *l, struct str content);
@@ -42,7 +41,8 @@ void ledger_clear(struct ledger *l);
 
 /* What a client meant (RFC 5321 4.5.2): dots at the start of lines that CRLF began are dropped, bare CR and LF end a line too. */
 void content_meant(struct str wire, struct buf *out);
-/* The same of chunks: dots mean nothing; a last line without its end gets one, as it could not go on by DATA otherwise. */
-void chunks_meant(struct str octets, struct buf *out);
+/* The same of all octets of its chunks: dots mean nothing; a last line without its end gets one, as it could not go on by DATA
+ * otherwise. binary: BODY=BINARYMIME, no octet of which may change but for its header, which is text (RFC 3030 3). */
+void chunks_meant(struct str octets, bool binary, struct buf *out);
 
 #endif

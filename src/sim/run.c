@@ -207,7 +207,7 @@ static void lenient_line(struct run *r, const struct step *step)
     if (!last || r->clients[step->actor].skip_replies || c->closed || !c->stream)
         return;
     struct replies x = {c, ++c->replies_taken};
-    if (!world_wait(&r->world, LENIENT_MS, replies_there, &x) && !c->cut && c->observer.pending_count > 0)
+    if (!world_wait(&r->world, LENIENT_MS, replies_there, &x) && !c->cut && observer_waits(&c->observer))
         ledger_violation(&r->world.ledger, "line %u: no reply within 45 minutes", step->line);
     unsigned code = sim_client_code(c, x.wanted - 1);
     if (str_starts(step->pattern, STR("354")) && code != 354)

@@ -72,7 +72,7 @@ static void look_for_leaks(struct runner *r, size_t batch)
     r->leaked = __lsan_do_recoverable_leak_check();
     r->failed += r->leaked;
     if (r->leaked)
-        fprintf(r->options.out, "memory was leaked by the last %zu transcripts; each by itself shows which of them\n", r->unchecked);
+        fprintf(r->options.out, "memory was leaked by the last %zu transcripts; each by itself shows which\n", r->unchecked);
     r->unchecked = 0;
 }
 

@@ -149,6 +149,15 @@ void world_settle(struct world *w)
     loop_settle(w->loop);
 }
 
+size_t world_backend_dot(struct world *w, struct str content)
+{
+    for (size_t i = 0; i < ACTORS_MAX; i++)
+        observer_suppose(&w->clients[i].observer, content);
+    for (size_t i = 0; i < w->earlier_count; i++)
+        observer_suppose(&w->earlier[i], content);
+    return ledger_backend_dot(&w->ledger, content);
+}
+
 bool world_has_client(const struct world *w, const struct addr_port *peer)
 {
     struct addr_port one;
@@ -209,6 +218,22 @@ static bool judge_under(struct world *w, struct str line, struct policy *policy,
     return out->readable && out->same_policy;
 }
 
+/* What `postern explain --id` says of a record: it understands all of it, and no foreign byte comes out. */
+static void tell_record(struct world *w, struct str line, struct arena *arena)
+{
+    struct buf text = {0};
+    struct str why;
+    if (!record_text(line, arena, &text, &why))
+        ledger_violation(&w->ledger, "a record that cannot be told in words: %.*s", STR_ARG(why));
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] != '\n' && !ascii_printable((struct str){text.p + i, 1})) {
+            ledger_violation(&w->ledger, "a record told in words holds the byte %02x", (unsigned char)text.p[i]);
+            break;
+        }
+    }
+    buf_free(&text);
+}
+
 /* A record evaluated again gives the same verdict and trace (DESIGN section 6, MUST): under the policy that was applied, and under the shadow. */
 static void judge_record(struct world *w, struct str line)
 {
@@ -231,6 +256,7 @@ static void judge_record(struct world *w, struct str line)
         ledger_violation(&w->ledger, "a record calls itself inconsistent");
     if (str_find(line, '\n', 0) + 1 != line.n)
         ledger_violation(&w->ledger, "a record that is not one line");
+    tell_record(w, line, &arena);
     arena_clear(&arena);
 }
 
@@ -258,6 +284,9 @@ void world_end(struct world *w)
         ledger_violation(&w->ledger, "%zu connections left only %zu records", w->connections, w->record_count);
     for (unsigned i = 0; i < ACTORS_MAX; i++)
         sim_client_clear(&w->clients[i]);
+    for (size_t i = 0; i < w->earlier_count; i++)
+        observer_clear(&w->earlier[i]);
+    free(w->earlier);
     for (unsigned i = 0; i < BACKENDS_MAX; i++)
         sim_backend_clear(&w->backends[i]);
     list_health_free(&w->health);

@@ -147,6 +147,8 @@ struct world {
     struct proxy *proxy;         /* NULL: not begun, or over */
     struct memory_pair_options pair;
     struct ledger ledger;
+    struct observer *earlier;    /* of connections that clients left before all that they had said was answered */
+    size_t earlier_count;
     struct tally tally;
     struct buf last_message;     /* content of the last final dot at a backend */
     size_t delivered;            /* messages that backends took */
@@ -168,6 +170,8 @@ typedef bool (*world_condition)(struct world *w, const void *what);
 bool world_wait(struct world *w, uint64_t limit_ms, world_condition condition, const void *what);
 void world_advance(struct world *w, uint64_t ms);
 void world_settle(struct world *w);
+/* A backend has a message's final dot, or all of its last chunk: its number in the ledger. */
+size_t world_backend_dot(struct world *w, struct str content);
 /* Has a client come from there? */
 bool world_has_client(const struct world *w, const struct addr_port *peer);
 void world_policy(struct world *w, struct policy *policy);
