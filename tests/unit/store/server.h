@@ -13,6 +13,7 @@
 
 #define REDIS_SERVER "/usr/bin/redis-server"
 
+static struct network *network;
 static pid_t redis_pid;
 static uint16_t redis_port;     /* TLS */
 static struct buf redis_address; /* "rediss://localhost:PORT" */
@@ -149,6 +150,25 @@ static inline void redis_end(void)
     }
     redis_pid = 0;
     buf_free(&redis_address);
+}
+
+/* --- before and after a test --- */
+
+static inline void server_begin(void)
+{
+    loop = loop_new();
+    network = network_real(loop);
+    log_keep();
+    directory_make();
+}
+
+static inline void server_end(void)
+{
+    redis_end();
+    directory_remove();
+    log_forget();
+    free(network);
+    loop_free(&loop);
 }
 
 /* --- stores in it --- */

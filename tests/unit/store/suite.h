@@ -10,23 +10,11 @@
 enum { MEMORY, SQLITE, REDIS, REDIS_TLS, KINDS };
 static const char *const names[KINDS] = {"memory", "SQLite", "Redis", "Redis over TLS"};
 
-static struct network *network;
-
 static inline void begin(void)
 {
-    loop = loop_new();
-    network = network_real(loop);
-    directory_make();
+    server_begin();
     redis_run();
     redis_add_proxy_user();
-}
-
-static inline void end(void)
-{
-    redis_end();
-    directory_remove();
-    free(network);
-    loop_free(&loop);
 }
 
 static inline struct store *open_kind(int kind)

@@ -5,26 +5,18 @@
 
 #include <sys/stat.h>
 
-static struct network *network;
 static struct settings settings;
 
 static void begin(void)
 {
-    loop = loop_new();
-    network = network_real(loop);
+    server_begin();
     settings_defaults(&settings);
-    log_keep();
-    directory_make();
 }
 
 static void end(void)
 {
-    redis_end();
-    directory_remove();
     settings_clear(&settings);
-    log_forget();
-    free(network);
-    loop_free(&loop);
+    server_end();
 }
 
 static struct store *open_good(void)

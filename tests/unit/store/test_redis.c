@@ -4,23 +4,6 @@
  */
 #include "server.h"
 
-static struct network *network;
-
-static void begin(void)
-{
-    loop = loop_new();
-    network = network_real(loop);
-    directory_make();
-}
-
-static void end(void)
-{
-    redis_end();
-    directory_remove();
-    free(network);
-    loop_free(&loop);
-}
-
 static struct store_operation operation(enum store_mode mode, const char *key)
 {
     return (struct store_operation){.kind = STORE_GREYLIST, .mode = mode, .key = str_of(key), .now_ms = 100, .ttl_ms = 1000000};
@@ -45,7 +28,7 @@ static struct store_result touch_until_good(struct store *s, const char *key)
 
 /* --- a real server ---------------------------------------------------------------------------------------------------------- */
 
-Test(redis, killed_and_started_again, .init = begin, .fini = end)
+Test(redis, killed_and_started_again, .init = server_begin, .fini = server_end)
 {
     redis_run();
     struct store *s = redis_open(network, NULL, NULL, 2000);
@@ -63,7 +46,7 @@ Test(redis, killed_and_started_again, .init = begin, .fini = end)
 }
 
 /* A server that hangs: the check that meets it waits its deadline, all others know at once. */
-Test(redis, stopped_and_continued, .init = begin, .fini = end)
+Test(redis, stopped_and_continued, .init = server_begin, .fini = server_end)
 {
     enum { MANY = 2000 };
     redis_run();
@@ -89,7 +72,7 @@ Test(redis, stopped_and_continued, .init = begin, .fini = end)
     store_free(&s);
 }
 
-Test(redis, scripts_flushed_under_load, .init = begin, .fini = end)
+Test(redis, scripts_flushed_under_load, .init = server_begin, .fini = server_end)
 {
     char reply[64];
     redis_run();
@@ -111,7 +94,7 @@ Test(redis, scripts_flushed_under_load, .init = begin, .fini = end)
     store_free(&s);
 }
 
-Test(redis, users_and_passwords, .init = begin, .fini = end)
+Test(redis, users_and_passwords, .init = server_begin, .fini = server_end)
 {
     static const struct { const char *user, *password, *error; } cases[] = {
         {"proxy", "a \"secret\"", NULL},
@@ -142,7 +125,7 @@ Test(redis, users_and_passwords, .init = begin, .fini = end)
     }
 }
 
-Test(redis, out_of_memory_is_an_error_and_the_connection_stays, .init = begin, .fini = end)
+Test(redis, out_of_memory_is_an_error_and_the_connection_stays, .init = server_begin, .fini = server_end)
 {
     char reply[64];
     redis_run();
@@ -155,7 +138,7 @@ Test(redis, out_of_memory_is_an_error_and_the_connection_stays, .init = begin, .
     store_free(&s);
 }
 
-Test(redis, somebody_elses_key, .init = begin, .fini = end)
+Test(redis, somebody_elses_key, .init = server_begin, .fini = server_end)
 {
     char reply[64];
     redis_run();
@@ -168,7 +151,7 @@ Test(redis, somebody_elses_key, .init = begin, .fini = end)
     store_free(&s);
 }
 
-Test(redis, databases_prefixes_and_garbage, .init = begin, .fini = end)
+Test(redis, databases_prefixes_and_garbage, .init = server_begin, .fini = server_end)
 {
     char path[128], *error = NULL;
     redis_run();
@@ -190,7 +173,7 @@ Test(redis, databases_prefixes_and_garbage, .init = begin, .fini = end)
     store_free(&none);
 }
 
-Test(redis, rows_leave_the_server_by_themselves, .init = begin, .fini = end)
+Test(redis, rows_leave_the_server_by_themselves, .init = server_begin, .fini = server_end)
 {
     char reply[64];
     redis_run();
@@ -206,7 +189,7 @@ Test(redis, rows_leave_the_server_by_themselves, .init = begin, .fini = end)
     store_free(&s);
 }
 
-Test(redis, addresses, .init = begin, .fini = end)
+Test(redis, addresses, .init = server_begin, .fini = server_end)
 {
     static const char *const good[] = {"127.0.0.1:6379", "127.0.0.1", "::1", "[::1]:6380", "/run/redis.sock", "redis.example",
                                        "redis.example:6380", "redis://redis.example", "redis://127.0.0.1:1", "redis_1", "1a.example:1"};

@@ -3,25 +3,6 @@
  */
 #include "server.h"
 
-static struct network *network;
-
-static void begin(void)
-{
-    loop = loop_new();
-    network = network_real(loop);
-    log_keep();
-    directory_make();
-}
-
-static void end(void)
-{
-    redis_end();
-    directory_remove();
-    log_forget();
-    free(network);
-    loop_free(&loop);
-}
-
 static struct store_result touch(struct store *s)
 {
     struct store_operation op = {.kind = STORE_MARK, .mode = STORE_TOUCH, .key = STR("k"), .now_ms = 100, .ttl_ms = 1000};
@@ -30,7 +11,7 @@ static struct store_result touch(struct store *s)
 
 /* --- TLS ---------------------------------------------------------------------------------------------------------------------- */
 
-Test(tls, who_is_believed, .init = begin, .fini = end)
+Test(tls, who_is_believed, .init = server_begin, .fini = server_end)
 {
     static const struct { const char *host, *ca, *name, *server, *trouble; } cases[] = {
         {"localhost", "authority.pem", "", "server.pem", NULL},
@@ -65,7 +46,7 @@ Test(tls, who_is_believed, .init = begin, .fini = end)
     }
 }
 
-Test(tls, a_certificate_of_our_own, .init = begin, .fini = end)
+Test(tls, a_certificate_of_our_own, .init = server_begin, .fini = server_end)
 {
     char ca[128], own[128], wrong_key[128], *error = NULL;
     redis_run_as("server.pem", "yes");
@@ -87,7 +68,7 @@ Test(tls, a_certificate_of_our_own, .init = begin, .fini = end)
     free(error);
 }
 
-Test(tls, killed_and_started_again, .init = begin, .fini = end)
+Test(tls, killed_and_started_again, .init = server_begin, .fini = server_end)
 {
     char ca[128];
     redis_run();
@@ -109,7 +90,7 @@ Test(tls, killed_and_started_again, .init = begin, .fini = end)
 }
 
 /* A server that takes connections and says nothing of TLS: the operation has its deadline, the greeting its own. */
-Test(tls, a_handshake_without_answer, .init = begin, .fini = end)
+Test(tls, a_handshake_without_answer, .init = server_begin, .fini = server_end)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof at;
@@ -209,7 +190,7 @@ static struct store *open_by_name(struct resolver *resolver, const char *host)
     return s;
 }
 
-Test(names, looked_up_and_tried_in_order, .init = begin, .fini = end)
+Test(names, looked_up_and_tried_in_order, .init = server_begin, .fini = server_end)
 {
     static const struct { const char *a, *b; bool good; } cases[] = {
         {"127.0.0.1", NULL, true}, {"127.0.0.2", "127.0.0.1", true}, {"127.0.0.1", "127.0.0.2", true}, {"127.0.0.2", NULL, false}, {NULL, NULL, false},
@@ -228,7 +209,7 @@ Test(names, looked_up_and_tried_in_order, .init = begin, .fini = end)
     cr_assert(log_has("its name has no address"), "%s", logged.p);
 }
 
-Test(names, a_name_that_is_none, .init = begin, .fini = end)
+Test(names, a_name_that_is_none, .init = server_begin, .fini = server_end)
 {
     redis_run();
     struct resolver *resolver = resolver_of_ours("127.0.0.1", NULL);
@@ -239,7 +220,7 @@ Test(names, a_name_that_is_none, .init = begin, .fini = end)
 }
 
 /* The loop goes on, the operation has its deadline; when the name is there, so is the store. It is looked up anew each time. */
-Test(names, a_resolver_that_is_slow_or_down, .init = begin, .fini = end)
+Test(names, a_resolver_that_is_slow_or_down, .init = server_begin, .fini = server_end)
 {
     redis_run();
     struct resolver *resolver = resolver_of_ours("127.0.0.1", NULL);
@@ -273,7 +254,7 @@ Test(names, a_resolver_that_is_slow_or_down, .init = begin, .fini = end)
 }
 
 /* The store goes while its server's name is being looked up, or its handshake runs. */
-Test(names, given_up_on_the_way, .init = begin, .fini = end)
+Test(names, given_up_on_the_way, .init = server_begin, .fini = server_end)
 {
     redis_run();
     for (int turns = 0; turns < 40; turns++) {

@@ -4,28 +4,20 @@
  */
 #include "server.h"
 
-static struct network *network;
 static struct settings settings;
 
 static void begin(void)
 {
-    loop = loop_new();
-    network = network_real(loop);
+    server_begin();
     settings_defaults(&settings);
     settings.store = STORE_REDIS;
     settings.store_deadline = 2000;
-    log_keep();
-    directory_make();
 }
 
 static void end(void)
 {
-    redis_end();
-    directory_remove();
     settings_clear(&settings);
-    log_forget();
-    free(network);
-    loop_free(&loop);
+    server_end();
 }
 
 static const struct store_operation mark = {.kind = STORE_MARK, .mode = STORE_TOUCH, .key = {"k", 1}, .now_ms = 1, .ttl_ms = 10};

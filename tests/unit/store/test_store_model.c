@@ -212,7 +212,7 @@ static void hold_against_model(struct store *s, const char *name, uint64_t from,
     free(answers);
 }
 
-Test(suite, memory_against_the_model, .init = begin, .fini = end)
+Test(suite, memory_against_the_model, .init = begin, .fini = server_end)
 {
     for (uint64_t i = 1; i <= 10; i++) {
         struct store *s = open_kind(MEMORY);
@@ -221,14 +221,14 @@ Test(suite, memory_against_the_model, .init = begin, .fini = end)
     }
 }
 
-Test(suite, sqlite_against_the_model, .init = begin, .fini = end)
+Test(suite, sqlite_against_the_model, .init = begin, .fini = server_end)
 {
     struct store *s = open_kind(SQLITE);
     hold_against_model(s, names[SQLITE], 11, 6000);
     store_free(&s);
 }
 
-Test(suite, redis_against_the_model, .init = begin, .fini = end)
+Test(suite, redis_against_the_model, .init = begin, .fini = server_end)
 {
     struct store *s = open_kind(REDIS);
     hold_against_model(s, names[REDIS], 12, 6000);

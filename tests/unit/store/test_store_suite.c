@@ -15,7 +15,7 @@
 
 /* --- what each kind means --------------------------------------------------------------------------------------------------- */
 
-Test(suite, marks, .init = begin, .fini = end)
+Test(suite, marks, .init = begin, .fini = server_end)
 {
     EACH_STORE (s, kind) {
         cr_assert(!ask(s, PEEK(MARK, "k", 100)).found, "%s", names[kind]);
@@ -31,7 +31,7 @@ Test(suite, marks, .init = begin, .fini = end)
     }
 }
 
-Test(suite, greylist, .init = begin, .fini = end)
+Test(suite, greylist, .init = begin, .fini = server_end)
 {
     EACH_STORE (s, kind) {
         struct store_result r = ask(s, TOUCH(GREYLIST, "k", 100, 50));
@@ -58,7 +58,7 @@ Test(suite, greylist, .init = begin, .fini = end)
     }
 }
 
-Test(suite, clients_are_known_after_some_passes, .init = begin, .fini = end)
+Test(suite, clients_are_known_after_some_passes, .init = begin, .fini = server_end)
 {
     EACH_STORE (s, kind) {
         struct str client = STR("bank.example\nbank.example");
@@ -94,7 +94,7 @@ Test(suite, clients_are_known_after_some_passes, .init = begin, .fini = end)
     }
 }
 
-Test(suite, rulings, .init = begin, .fini = end)
+Test(suite, rulings, .init = begin, .fini = server_end)
 {
     struct str domains[] = {STR("a.b.example"), STR("C.example")};
     struct addr client;
@@ -132,7 +132,7 @@ Test(suite, rulings, .init = begin, .fini = end)
 }
 
 /* Another process makes the first ruling that there is: each who asks from then on is told, once, and first contacts stay first contacts. */
-Test(suite, the_first_ruling_is_seen_at_once, .init = begin, .fini = end)
+Test(suite, the_first_ruling_is_seen_at_once, .init = begin, .fini = server_end)
 {
     struct addr client;
     cr_assert(addr_parse(STR("2001:db8::1"), &client));
@@ -160,7 +160,7 @@ Test(suite, the_first_ruling_is_seen_at_once, .init = begin, .fini = end)
     }
 }
 
-Test(suite, history, .init = begin, .fini = end)
+Test(suite, history, .init = begin, .fini = server_end)
 {
     EACH_STORE (s, kind) {
         cr_assert_eq(ask(s, PEEK(HISTORY, "k", 90)).row.passed, 0, "%s", names[kind]);
@@ -175,7 +175,7 @@ Test(suite, history, .init = begin, .fini = end)
     }
 }
 
-Test(suite, rates, .init = begin, .fini = end)
+Test(suite, rates, .init = begin, .fini = server_end)
 {
     const uint64_t hour = 3600000, t = 1700000000000;
     EACH_STORE (s, kind) {
@@ -204,7 +204,7 @@ Test(suite, rates, .init = begin, .fini = end)
 
 /* --- keys and requests ------------------------------------------------------------------------------------------------------ */
 
-Test(suite, keys_are_any_bytes, .init = begin, .fini = end)
+Test(suite, keys_are_any_bytes, .init = begin, .fini = server_end)
 {
     char longest[STORE_KEY_MAX];
     memset(longest, '\xff', sizeof longest);
@@ -238,7 +238,7 @@ Test(suite, keys_are_any_bytes, .init = begin, .fini = end)
     }
 }
 
-Test(suite, operations_are_copied_and_answers_come_in_order, .init = begin, .fini = end)
+Test(suite, operations_are_copied_and_answers_come_in_order, .init = begin, .fini = server_end)
 {
     EACH_STORE (s, kind) {
         char key[] = "key", client[] = "client", domain[] = "domain";
@@ -271,7 +271,7 @@ Test(suite, operations_are_copied_and_answers_come_in_order, .init = begin, .fin
     }
 }
 
-Test(suite, who_cancels_is_never_told, .init = begin, .fini = end)
+Test(suite, who_cancels_is_never_told, .init = begin, .fini = server_end)
 {
     EACH_STORE (s, kind) {
         struct answer *a = xcalloc(3, sizeof *a);
@@ -347,7 +347,7 @@ static size_t all_pages(struct store *s, struct store_operation op, bool seen[10
     return total;
 }
 
-Test(suite, lists_statistics_and_forgetting, .init = begin, .fini = end)
+Test(suite, lists_statistics_and_forgetting, .init = begin, .fini = server_end)
 {
     enum { ROWS = 137 };
     EACH_STORE (s, kind) {
@@ -393,7 +393,7 @@ Test(suite, lists_statistics_and_forgetting, .init = begin, .fini = end)
 
 /* --- two stores on one file, on one server ---------------------------------------------------------------------------------- */
 
-Test(suite, two_proxies_act_as_one, .init = begin, .fini = end)
+Test(suite, two_proxies_act_as_one, .init = begin, .fini = server_end)
 {
     for (int kind = SQLITE; kind <= REDIS; kind++) {
         struct store *one = open_kind(kind), *two = open_kind(kind);
