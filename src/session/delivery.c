@@ -63,7 +63,7 @@ static void send_content(struct session *s)
     struct transaction *t = s->t;
     struct message *c = t->content;
     struct buf scratch = {0};
-    while (!t->dot_sent && !t->data_reply.code) {
+    while (!t->dot_sent && !t->data_reply.code && !session_gives_way(s)) {
         if (stream_queued(upstream_stream(s->upstream)) > 0 && stream_flush(upstream_stream(s->upstream)) != FLUSH_DONE)
             break;
         if (t->by_chunks && !upstream_may_send(s->upstream))
@@ -77,6 +77,7 @@ static void send_content(struct session *s)
         (t->by_chunks ? put_chunk : put_lines)(s, c, piece, last);
         c->front_sent = true;
         c->sent += piece.n;
+        s->proxy->moved += piece.n;
         upstream_content_progress(s->upstream, last);
     }
     buf_free(&scratch);

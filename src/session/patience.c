@@ -36,6 +36,8 @@ static uint64_t patience_ends(const struct session *s)
     if (s->phase == PHASE_COMMAND && !s->command && recipients_settled(s)) {
         uint64_t command = s->idle_since + (s->discard ? set->data_timeout : set->command_timeout);
         uint64_t session = s->start_ms + set->session_time;
+        if (s->discard) /* of these there is no end, and they are no message */
+            command = earlier(command, session);
         return earlier(command, s->t ? message_deadline(s) : session);
     }
     return UINT64_MAX;
@@ -80,6 +82,8 @@ void patience_arm(struct session *s)
         at = earlier(at, s->t->next_spoken->hold_until);
     if (s->awaits_evidence)
         at = earlier(at, evidence_deadline(s));
+    if (session_gives_way(s))
+        at = now;
     if (at == UINT64_MAX)
         timer_cancel(session_loop(s), &s->timer);
     else if (at != s->timer.at_ms || !timer_is_set(&s->timer))
@@ -96,7 +100,7 @@ bool patience_out(struct session *s)
         return true;
     }
     bool message = now >= message_deadline(s);
-    bool session = s->phase == PHASE_COMMAND && !s->t && now >= s->start_ms + s->proxy->parts.settings->session_time;
+    bool session = s->phase == PHASE_COMMAND && (!s->t || s->discard) && now >= s->start_ms + s->proxy->parts.settings->session_time;
     speak_id(s, message ? REPLY_MESSAGE_TIMEOUT : session ? REPLY_SESSION_LIMIT : REPLY_TIMEOUT, STR_NONE);
     session_end(s, HANGUP_TIMEOUT);
     return true;

@@ -14,7 +14,7 @@ struct backends;
 struct session;
 struct transaction;
 
-enum { READ_CHUNK = 65536, CLOSING_MAX = 2000 };
+enum { READ_CHUNK = 65536, RUN_OCTETS = 1 << 20, CLOSING_MAX = 2000 };
 
 struct proxy {
     struct proxy_parts parts;
@@ -41,6 +41,7 @@ struct proxy {
     void *drained_context;
     struct task drain_task;
     char *scratch;               /* READ_CHUNK octets, for whoever runs */
+    size_t moved;                /* octets that the run at hand has read, or given to a backend: at RUN_OCTETS it is the others' turn */
 };
 
 void proxy_session_gone(struct proxy *p, const struct addr_port *peer);

@@ -142,12 +142,22 @@ void session_input_left(struct session *s, struct str rest)
         s->fresh = rest;
 }
 
+/* Who sends, or is sent to, faster than we look would else keep everybody waiting for as long as it likes. The timer goes on at once
+ * (patience_arm), behind all that happened meanwhile. */
+bool session_gives_way(const struct session *s)
+{
+    return s->proxy->moved >= RUN_OCTETS;
+}
+
 enum step session_fill(struct session *s)
 {
     if (session_input(s).n > 0)
         return STEP_DONE;
+    if (session_gives_way(s))
+        return STEP_NOT_YET;
     ssize_t n = stream_read(s->client, s->proxy->scratch, READ_CHUNK);
     if (n > 0) {
+        s->proxy->moved += (size_t)n;
         s->fresh = (struct str){s->proxy->scratch, (size_t)n};
         return STEP_DONE;
     }
@@ -274,6 +284,7 @@ static void session_run(struct task *task)
 {
     struct session *s = (struct session *)((char *)task - offsetof(struct session, task));
     s->awaits_evidence = false;
+    s->proxy->moved = 0;
     closing_session_runs(s);
     if (!run_steps(s))
         return;

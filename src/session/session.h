@@ -218,6 +218,7 @@ struct str session_input(const struct session *s);     /* bytes read and not yet
 void session_input_left(struct session *s, struct str rest); /* `rest`, the end of session_input(), is still to be used */
 /* Reads more when there is none. DONE: there is input. NOT_YET. END: the client is gone, and with it the session. */
 enum step session_fill(struct session *s);
+bool session_gives_way(const struct session *s);
 
 /* --- commands.c --- */
 enum step command_step(struct session *s); /* PHASE_COMMAND: takes a line, or runs the verb of the one taken */
