@@ -9,7 +9,9 @@
 static bool chunk_fits(const struct session *s, enum reply_id *id)
 {
     const struct transaction *t = s->t;
-    if (s->listener->require_tls && !s->tls)
+    if (s->greeting_refused)
+        *id = REPLY_AFTER_REFUSED_GREETING;
+    else if (s->listener->require_tls && !s->tls)
         *id = REPLY_TLS_REQUIRED;
     else if (!t)
         *id = REPLY_NEED_MAIL;

@@ -261,7 +261,7 @@ static enum step verb_starttls(struct session *s)
     return STEP_DONE;
 }
 
-/* RFC 3207 4: beside MAIL (mail_begin) and BDAT, whose octets have to be eaten. */
+/* RFC 3207 4: beside MAIL (mail_begin) and BDAT, whose octets have to be eaten; so it is behind a refused greeting. */
 static bool refused_in_clear(const struct session *s, enum verb v)
 {
     return s->listener->require_tls && !s->tls && (v == VERB_RCPT || v == VERB_DATA || v == VERB_VRFY || v == VERB_ETRN);
@@ -270,7 +270,7 @@ static bool refused_in_clear(const struct session *s, enum verb v)
 enum step verb_run(struct session *s)
 {
     struct command *c = s->command;
-    if (s->greeting_refused && c->verb != VERB_QUIT)
+    if (s->greeting_refused && c->verb != VERB_QUIT && c->verb != VERB_BDAT)
         return wrong(s, REPLY_AFTER_REFUSED_GREETING, STR_NONE);
     if (refused_in_clear(s, c->verb))
         return wrong(s, REPLY_TLS_REQUIRED, STR_NONE);
