@@ -39,6 +39,8 @@ static enum cli_option read_options(struct cli_args *a, struct explain_options *
         case OPTION_EXPLAIN_MESSAGE: o->message = a->value; break;
         case OPTION_EXPLAIN_TIME: o->time = a->value; break;
         case OPTION_EXPLAIN_JSON: o->json = true; break;
+        case OPTION_EXPLAIN_ID: o->id = a->value; break;
+        case OPTION_EXPLAIN_JOURNAL: room &= push(o->journal, &o->journal_count, a->value); break;
         case OPTION_EXPLAIN_TO: room &= push(o->to, &o->to_count, a->value); break;
         case OPTION_EXPLAIN_ASSUME: room &= push(o->assume, &o->assume_count, a->value); break;
         case OPTION_EXPLAIN_RESOLVER: room &= push(o->resolver, &o->resolver_count, a->value); break;
@@ -94,7 +96,9 @@ static int read_subject(struct explain *e)
     const struct explain_options *o = &e->options;
     const char *error;
     if (!o->client)
-        return cli_wrong(e->args, "--client IP is needed");
+        return cli_wrong(e->args, "--client IP is needed, or --id ID of what has been");
+    if (o->journal_count > 0)
+        return cli_wrong(e->args, "--journal goes with --id");
     if (!addr_parse(str_of(o->client), &e->subjects[STAGE_CONNECT].client.addr))
         return cli_wrong(e->args, "--client: '%s' is not an IP address", o->client);
     e->subjects[STAGE_HELO].helo = str_of(o->helo ? o->helo : "");
@@ -315,6 +319,8 @@ int command_explain(struct cli_args *a)
     log_set_level(LOG_ERROR_); /* what is to be said is said in the facts */
     if (read_options(a, &e->options) == CLI_EXIT)
         status = a->status;
+    else if (e->options.id)
+        status = explain_past(a, &e->options);
     else if ((status = read_subject(e)) == EXIT_OK && (status = read_files(e)) == EXIT_OK && (status = read_assumptions(e)) == EXIT_OK &&
              (status = set_up(e)) == EXIT_OK) {
         struct buf out = {0};

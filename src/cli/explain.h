@@ -1,6 +1,7 @@
 /*
  * explain.h - `postern explain`, in pieces: explain.c reads what is asked and what is needed, explain_gather.c opens scopes and waits for evidence,
- * explain_judge.c lets the policy speak, explain_text.c and explain_json.c show it. Private to cli.
+ * explain_judge.c lets the policy speak, explain_text.c and explain_json.c show it.
+ * explain_past.c tells of what has been judged already (--id), and needs none of these. Private to cli.
  *
  * The chain of scopes has no holes: a stage without input between two with input (a sender but no HELO name) gets a scope whose facts are all errors, "not
  * given"; its rules are not walked and its facts not shown.
@@ -12,12 +13,12 @@
 #include "postern/checks/dnsbl.h"
 #include "postern/decide/decide.h"
 
-enum { EXPLAIN_MANY = 64 }; /* --to, --assume, --resolver: each at most so often */
+enum { EXPLAIN_MANY = 64 }; /* --to, --assume, --resolver, --journal: each at most so often */
 
 struct explain_options {
-    const char *config, *client, *helo, *from, *message, *time;
-    const char *to[EXPLAIN_MANY], *assume[EXPLAIN_MANY], *resolver[EXPLAIN_MANY];
-    size_t to_count, assume_count, resolver_count;
+    const char *config, *client, *helo, *from, *message, *time, *id;
+    const char *to[EXPLAIN_MANY], *assume[EXPLAIN_MANY], *resolver[EXPLAIN_MANY], *journal[EXPLAIN_MANY];
+    size_t to_count, assume_count, resolver_count, journal_count;
     bool json;
 };
 
@@ -87,5 +88,8 @@ void explain_json(const struct explain *e, struct buf *out);
 const struct value *explain_fact(const struct explain *e, const struct scope *s, enum stage stage, int fact);
 /* Reads the message of --message into the subject. False: *error says why (static text or the system's). */
 bool explain_read_message(struct explain *e, const char **error);
+
+/* --id: from the journal. The exit status. */
+int explain_past(const struct cli_args *args, const struct explain_options *options);
 
 #endif

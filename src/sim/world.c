@@ -8,6 +8,7 @@
 #include "postern/base/random.h"
 #include "postern/checks/dnsbl.h"
 #include "postern/decide/record.h"
+#include "postern/decide/record_text.h"
 #include "postern/policy/policy.h"
 #include "postern/store/store.h"
 

@@ -1,6 +1,7 @@
 /* rooms: decide */
 /*
- * fuzz_record.c - lines of a journal, judged under a policy that reads facts of every kind. What is found same must be found same again.
+ * fuzz_record.c - lines of a journal, judged under a policy that reads facts of every kind, and told in words. What is found same must be found same
+ * again; what is said is printable.
  *
  * "@@@@@@@@@@@@@@@@" in a line stands for that policy's digest: so seeds can say that it was applied, or was the shadow.
  */
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #include "postern/decide/record.h"
+#include "postern/decide/record_text.h"
 
 static const char policy_text[] =
     "dnsbl zen \"zen.test\"\n"
@@ -48,6 +50,17 @@ static struct policy *the_policy(void)
     return p;
 }
 
+static void tell(struct str line, struct arena *arena)
+{
+    struct buf text = {0};
+    struct str why;
+    bool told = record_text(line, arena, &text, &why);
+    assert(told == (why.n == 0) && ascii_printable(why));
+    for (size_t i = 0; i < text.n; i++)
+        assert(text.p[i] == '\n' || ascii_printable((struct str){text.p + i, 1}));
+    buf_free(&text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void put_digest(struct str line)
@@ -67,6 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(first.readable || (!first.same && first.why.n));
     assert(first.same == again.same && str_eq(first.why, again.why) && str_eq(first.now, again.now));
     assert(ascii_printable(first.why) && ascii_printable(first.was) && ascii_printable(first.now));
+    tell(line, &arena);
     arena_clear(&arena);
     return 0;
 }

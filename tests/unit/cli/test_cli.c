@@ -5,7 +5,7 @@
 
 static const struct { const char *arguments[6]; int status; const char *out, *error; } cases[] = {
     {{"--version"}, 0, "postern " POSTERN_VERSION "\n", ""},
-    {{"--help"}, 0, "  explain   gather live evidence", ""},
+    {{"--help"}, 0, "  explain   show every rule", ""},
     {{"-h"}, 0, "Usage: postern COMMAND", ""},
     {{"help"}, 0, "Usage: postern COMMAND", ""},
     {{"help", "run"}, 0, "Usage: postern run --config FILE\n", ""},
@@ -36,6 +36,7 @@ static const struct { const char *arguments[6]; int status; const char *out, *er
     {{"test", "/nonexistent/x"}, 1, "/nonexistent/x: No such file or directory\n0 passed, 1 failed\n", ""},
     {{"test", "/dev/null"}, 1, "/dev/null: neither a .transcript nor a .cases file\n", ""},
     {{"explain"}, 2, "", "--client IP is needed"},
+    {{"explain", "--client", "192.0.2.1", "--journal", "x"}, 2, "", "--journal goes with --id"},
 };
 
 Test(cli, a_every_way_of_calling)
