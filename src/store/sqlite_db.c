@@ -438,7 +438,7 @@ bool database_open(struct database *d, const char **error)
     }
     *error = NULL;
     if (good && version > DATABASE_VERSION) {
-        *error = "the database was made by a newer version of Postern";
+        *error = "the database was made by a newer version of Postern: run that one, or name another file";
         good = false;
     } else if (good) {
         good = database_migrate(d, DATABASE_VERSION) && prepare_all(d);

@@ -197,7 +197,7 @@ Test(sqlite, an_older_schema_is_brought_up_to_date, .init = begin, .fini = end)
 Test(sqlite, a_newer_schema_and_other_databases_are_left_alone, .init = begin, .fini = end)
 {
     static const struct { const char *make, *error; } cases[] = {
-        {"CREATE TABLE t (a); PRAGMA user_version = 3", "the database was made by a newer version of Postern"},
+        {"CREATE TABLE t (a); PRAGMA user_version = 3", "the database was made by a newer version of Postern: run that one, or name another file"},
         {"CREATE TABLE t (a)", "the file is another program's database"},
         {"CREATE TABLE t (a); PRAGMA user_version = -5", "the file is another program's database"},
         {"CREATE TABLE entry (other); PRAGMA user_version = 2", "SQL logic error"},
