@@ -14,24 +14,7 @@
 static struct loop *l;
 static struct network *net;
 
-static inline void guard_fire(struct timer *t)
-{
-    (void)t;
-}
-
-/* Runs the loop until the condition holds; 5 s at most. */
-#define UNTIL(condition)                                    \
-    do {                                                    \
-        uint64_t until_ms = loop_now(l) + 5000;             \
-        struct timer guard = {.fire = guard_fire};          \
-        timer_set(l, &guard, until_ms);                     \
-        bool is_so;                                         \
-        while (!(is_so = (condition)) && loop_now(l) < until_ms) { \
-            loop_turn(l, true);                             \
-        }                                                   \
-        timer_cancel(l, &guard);                            \
-        cr_assert(is_so, "in vain: " #condition);           \
-    } while (0)
+#include "until.h"
 
 struct inbox { /* what a listener took */
     int fd[64];

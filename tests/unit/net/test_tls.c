@@ -1,39 +1,10 @@
-/* TLS streams: handshakes and data through every window, both ends' closes, cuts everywhere, strangers who do not speak TLS,
- * real sockets. */
-#include "net/tls_ends.h"
-
-static struct pem pem;
-static struct tls_context *sc, *cc;
-static struct end client, server;
-
-static void begin(int max_version)
-{
-    l = loop_new_simulated(WALL_MS);
-    pem = make("mx.example");
-    sc = server_of(&pem, 1);
-    cc = client_of((struct tls_client_options){0});
-    SSL_CTX_set_max_proto_version(cc->ssl, max_version);
-}
-
-static void done(void)
-{
-    tls_context_free(&sc);
-    tls_context_free(&cc);
-    pem_free(&pem);
-    loop_free(&l);
-}
-
-static void start(struct memory_pair_options options)
-{
-    ends_start(&client, &server, cc, sc, "mx.example", options);
-}
-
-static const int versions[] = {TLS1_3_VERSION, TLS1_2_VERSION};
+/* TLS streams: handshakes and data through every window, both ends' closes, strangers who do not speak TLS. */
+#include "tls_pair.h"
 
 Test(tls, a_handshake_data_and_close)
 {
     for (int v = 0; v < 2; v++) {
-        begin(versions[v]);
+        pair_begin(versions[v]);
         start((struct memory_pair_options){0});
         struct tls_info i;
         cr_assert_eq(stream_state(server.s), STREAM_CONNECTING);
@@ -65,7 +36,7 @@ Test(tls, a_handshake_data_and_close)
         cr_assert_eq(server.last, STREAM_EOF);
         cr_assert_not(info(&server).truncated, "close_notify came");
         end_close(&server);
-        done();
+        pair_done();
     }
 }
 
@@ -73,7 +44,7 @@ Test(tls, b_every_window_and_read_limit)
 {
     static const size_t windows[] = {1, 2, 7, 100, 1000, 16389, 0}, limits[] = {1, 3, 500, 0};
     for (int v = 0; v < 2; v++) {
-        begin(versions[v]);
+        pair_begin(versions[v]);
         for (size_t w = 0; w < sizeof windows / sizeof windows[0]; w++) {
             for (size_t r = 0; r < sizeof limits / sizeof limits[0]; r++) {
                 start((struct memory_pair_options){.window = windows[w], .read_limit = limits[r]});
@@ -87,7 +58,7 @@ Test(tls, b_every_window_and_read_limit)
                 ends_close(&client, &server);
             }
         }
-        done();
+        pair_done();
     }
 }
 
@@ -97,7 +68,7 @@ Test(tls, c_large_transfers_through_small_windows)
     static const size_t windows[] = {600, 5000, 16406, 40000}, reads[] = {1, 1000, 20000};
     struct buf there = many(150000, 1), back = many(120000, 2);
     for (int v = 0; v < 2; v++) {
-        begin(versions[v]);
+        pair_begin(versions[v]);
         for (size_t w = 0; w < 4; w++) {
             size_t at_most = reads[w % 3];
             struct iovec slices[40];
@@ -124,7 +95,7 @@ Test(tls, c_large_transfers_through_small_windows)
             cr_assert_eq(stream_queued(client.s) + stream_queued(server.s), 0);
             ends_close(&client, &server);
         }
-        done();
+        pair_done();
     }
     buf_free(&there);
     buf_free(&back);
@@ -133,7 +104,7 @@ Test(tls, c_large_transfers_through_small_windows)
 /* What was flushed and not taken is tried at close; a record half sent is not followed by anything that would break it. */
 Test(tls, d_closing_while_blocked)
 {
-    begin(TLS1_3_VERSION);
+    pair_begin(TLS1_3_VERSION);
     for (size_t window = 1; window < 80; window += 6) {
         start((struct memory_pair_options){.window = window});
         settle(&client, &server);
@@ -149,7 +120,7 @@ Test(tls, d_closing_while_blocked)
         end_close(&client);
         loop_settle(l);
     }
-    done();
+    pair_done();
 }
 
 /* close_notify in mid data, then bytes in the clear: CVE-2026-45185 and its like. Only what came inside is delivered. */
@@ -157,7 +128,7 @@ Test(tls, e_after_close_notify_nothing)
 {
     for (int v = 0; v < 2; v++) {
         for (int buffered = 0; buffered < 2; buffered++) {
-            begin(versions[v]);
+            pair_begin(versions[v]);
             start((struct memory_pair_options){0});
             settle(&client, &server);
             say(&client, "BDAT 1000\r\nabc");
@@ -176,7 +147,7 @@ Test(tls, e_after_close_notify_nothing)
             say(&server, "221 bye\r\n");
             settle(&client, &server);
             ends_close(&client, &server);
-            done();
+            pair_done();
         }
     }
 }
@@ -184,7 +155,7 @@ Test(tls, e_after_close_notify_nothing)
 Test(tls, f_an_end_without_close_notify_is_told)
 {
     for (int v = 0; v < 2; v++) {
-        begin(versions[v]);
+        pair_begin(versions[v]);
         start((struct memory_pair_options){0});
         settle(&client, &server);
         say(&client, "DATA\r\n");
@@ -197,14 +168,14 @@ Test(tls, f_an_end_without_close_notify_is_told)
         settle(&client, &server);
         cr_assert(got(&client, "354 go\r\n"));
         ends_close(&client, &server);
-        done();
+        pair_done();
     }
 }
 
 /* One record and a half, then the end. */
 Test(tls, g_half_a_record_is_never_delivered)
 {
-    begin(TLS1_3_VERSION);
+    pair_begin(TLS1_3_VERSION);
     start((struct memory_pair_options){.window = 400});
     settle(&client, &server);
     struct buf much = many(300, 3);
@@ -222,7 +193,7 @@ Test(tls, g_half_a_record_is_never_delivered)
     cr_assert(info(&server).truncated);
     buf_free(&much);
     ends_close(&client, &server);
-    done();
+    pair_done();
 }
 
 Test(tls, h_strangers_die_cleanly)
@@ -232,7 +203,7 @@ Test(tls, h_strangers_die_cleanly)
         "\x16\x03\x01\x00\x05\x02\x00\x00\x01\x00", "\x15\x03\x03\x00\x02\x02\x28", "\x17\x03\x03\x00\x01x", "PROXY UNKNOWN\r\n",
     };
     static const size_t lengths[] = {21, 27, 9, 5, 10, 7, 6, 15};
-    begin(TLS1_3_VERSION);
+    pair_begin(TLS1_3_VERSION);
     for (size_t i = 0; i < sizeof hellos / sizeof hellos[0]; i++) {
         for (size_t limit = 0; limit < 2; limit++) {
             struct stream *raw, *b;
@@ -256,12 +227,12 @@ Test(tls, h_strangers_die_cleanly)
             loop_settle(l);
         }
     }
-    done();
+    pair_done();
 }
 
 Test(tls, i_reasons_are_openssls_words)
 {
-    begin(TLS1_3_VERSION);
+    pair_begin(TLS1_3_VERSION);
     struct stream *raw, *b;
     stream_memory_pair(l, NULL, &raw, &b);
     end_setup(&server, b);
@@ -298,12 +269,12 @@ Test(tls, i_reasons_are_openssls_words)
     cr_assert_str_eq(stream_error(server.s), "TLS handshake: unsupported protocol");
     cr_assert_str_eq(stream_error(client.s), "TLS handshake: tlsv1 alert protocol version");
     ends_close(&client, &server);
-    done();
+    pair_done();
 }
 
 Test(tls, j_a_reset_kills)
 {
-    begin(TLS1_3_VERSION);
+    pair_begin(TLS1_3_VERSION);
     for (int open = 0; open < 2; open++) {
         start((struct memory_pair_options){0});
         if (open) {
@@ -316,14 +287,14 @@ Test(tls, j_a_reset_kills)
         cr_assert_eq(stream_read(client.s, (char[1]){0}, 1), STREAM_FAILED);
         ends_close(&client, &server);
     }
-    done();
+    pair_done();
 }
 
 /* What the peer said before our write failed is still read. */
 Test(tls, k_words_before_a_failed_write)
 {
     for (int v = 0; v < 2; v++) {
-        begin(versions[v]);
+        pair_begin(versions[v]);
         start((struct memory_pair_options){0});
         settle(&client, &server);
         say(&server, "421 4.3.2 closing\r\n");
@@ -336,7 +307,7 @@ Test(tls, k_words_before_a_failed_write)
         cr_assert_eq(client.last, STREAM_FAILED);
         cr_assert_str_eq(stream_error(client.s), "TLS: Broken pipe");
         end_close(&client);
-        done();
+        pair_done();
     }
 }
 
@@ -344,7 +315,7 @@ Test(tls, k_words_before_a_failed_write)
 Test(tls, l_a_hasty_client)
 {
     for (int v = 0; v < 2; v++) {
-        begin(versions[v]);
+        pair_begin(versions[v]);
         start((struct memory_pair_options){0});
         say(&client, "QUIT\r\n");
         for (unsigned i = 0; i < 20 && stream_state(client.s) == STREAM_CONNECTING; i++) {
@@ -358,13 +329,13 @@ Test(tls, l_a_hasty_client)
         cr_assert(server.last == STREAM_EOF || server.last == STREAM_FAILED);
         end_close(&server);
         loop_settle(l);
-        done();
+        pair_done();
     }
 }
 
 Test(tls, m_renegotiation_is_refused)
 {
-    begin(TLS1_2_VERSION);
+    pair_begin(TLS1_2_VERSION);
     start((struct memory_pair_options){0});
     settle(&client, &server);
     SSL *c = ((struct tls_stream *)(void *)client.s)->ssl, *s = ((struct tls_stream *)(void *)server.s)->ssl;
@@ -393,13 +364,13 @@ Test(tls, m_renegotiation_is_refused)
     cr_assert_eq(SSL_get_finished(c, after, sizeof after), n);
     cr_assert_arr_eq(before, after, n);
     ends_close(&client, &server);
-    done();
+    pair_done();
 }
 
 /* Key updates are records without data: reading comes back after each and goes on by itself. */
 Test(tls, n_key_updates)
 {
-    begin(TLS1_3_VERSION);
+    pair_begin(TLS1_3_VERSION);
     for (size_t window = 0; window < 300; window += 100) {
         start((struct memory_pair_options){.window = window});
         settle(&client, &server);
@@ -419,13 +390,13 @@ Test(tls, n_key_updates)
         cr_assert_eq(client.got.n, 60);
         ends_close(&client, &server);
     }
-    done();
+    pair_done();
 }
 
 /* Bytes that OpenSSL holds and nobody read: the owner that comes back, and the new owner, get them without a word from below. */
 Test(tls, o_bytes_in_openssls_buffer)
 {
-    begin(TLS1_3_VERSION);
+    pair_begin(TLS1_3_VERSION);
     start((struct memory_pair_options){0});
     settle(&client, &server);
     say(&client, "MAIL\r\n");
@@ -443,88 +414,5 @@ Test(tls, o_bytes_in_openssls_buffer)
     stream_set_owner(server.s, &server.task);
     loop_settle(l);
     ends_close(&client, &server);
-    done();
-}
-
-/* STARTTLS as a session does it: the 220 may still be queued when TLS starts. */
-Test(tls, p_starttls)
-{
-    begin(TLS1_3_VERSION);
-    for (size_t window = 1; window <= 64; window *= 2) {
-        struct stream *a, *b;
-        stream_memory_pair(l, &(struct memory_pair_options){.window = window}, &a, &b);
-        end_setup(&client, a);
-        end_setup(&server, b);
-        say(&server, "220 2.0.0 go ahead\r\n");
-        stream_start_tls(&server.s, sc, STR_NONE);
-        char c[1];
-        while (client.got.n < 20) { /* not a byte more than the line */
-            loop_settle(l);
-            cr_assert_eq(stream_read(client.s, c, 1), 1);
-            buf_put(&client.got, c, 1);
-        }
-        cr_assert(got(&client, "220 2.0.0 go ahead\r\n"));
-        buf_clear(&client.got);
-        stream_start_tls(&client.s, cc, STR_NONE);
-        say(&client, "EHLO a\r\n");
-        settle(&client, &server);
-        cr_assert(got(&server, "EHLO a\r\n"), "window %zu: %s", window, stream_error(server.s));
-        ends_close(&client, &server);
-    }
-    done();
-}
-
-Test(tls, q_over_a_stream_that_is_connecting_or_dead)
-{
-    begin(TLS1_3_VERSION);
-    start((struct memory_pair_options){.connecting = true});
-    say(&client, "EHLO a\r\n");
-    settle(&client, &server);
-    cr_assert_eq(stream_state(client.s), STREAM_CONNECTING);
-    stream_memory_connected(stream_below(client.s));
-    settle(&client, &server);
-    cr_assert(got(&server, "EHLO a\r\n"));
-    ends_close(&client, &server);
-
-    start((struct memory_pair_options){.connecting = true});
-    settle(&client, &server);
-    stream_memory_break(stream_below(client.s), false);
-    loop_settle(l);
-    cr_assert_eq(stream_state(client.s), STREAM_DEAD);
-    cr_assert_str_eq(stream_error(client.s), "Connection refused");
-    ends_close(&client, &server);
-
-    end_setup(&client, stream_dead(l, "No route to host", NULL));
-    stream_start_tls(&client.s, cc, STR("mx.example"));
-    loop_settle(l);
-    cr_assert_eq(stream_state(client.s), STREAM_DEAD);
-    cr_assert_str_eq(stream_error(client.s), "No route to host");
-    end_close(&client);
-    loop_settle(l);
-    done();
-}
-
-/* Closed at any moment of the handshake, by either side, whole turns apart. */
-Test(tls, r_closed_at_every_step)
-{
-    begin(TLS1_3_VERSION);
-    for (unsigned step = 0; step < 40; step++) {
-        for (int who = 0; who < 2; who++) {
-            start((struct memory_pair_options){.window = 150});
-            say(&client, "EHLO a\r\n");
-            for (unsigned i = 0; i < step; i++) {
-                loop_turn(l, false);
-            }
-            struct end *first = who ? &client : &server, *second = who ? &server : &client;
-            end_close(first);
-            loop_settle(l);
-            take(second, 100);
-            loop_settle(l);
-            cr_assert(second->last == STREAM_EOF || second->last == STREAM_FAILED, "step %u: %zd", step, second->last);
-            cr_assert(stream_state(second->s) == STREAM_DEAD || second->last == STREAM_EOF);
-            end_close(second);
-            loop_settle(l);
-        }
-    }
-    done();
+    pair_done();
 }

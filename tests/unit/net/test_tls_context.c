@@ -1,5 +1,4 @@
-/* TLS contexts: which certificate a name gets, whom a client believes, tickets, reload, and what is said of files that are
- * wrong. */
+/* TLS contexts: which certificate a name gets, whom a client believes, and what is said of files that are wrong. */
 #include "net/tls_ends.h"
 
 #include <openssl/pem.h>
@@ -7,22 +6,6 @@
 #include <unistd.h>
 
 static struct end client, server;
-
-static void begin(void)
-{
-    l = loop_new_simulated(WALL_MS);
-}
-
-static void done(void)
-{
-    loop_free(&l);
-}
-
-static void connect_ends(struct tls_context *cc, struct tls_context *sc, const char *name)
-{
-    ends_start(&client, &server, cc, sc, name, (struct memory_pair_options){0});
-    settle(&client, &server);
-}
 
 static struct tls_fingerprint fingerprint_of(const struct pem *p, bool of_key)
 {
@@ -68,7 +51,7 @@ Test(tls_context, a_a_name_gets_its_certificate)
         {"example", MX_EC, MX_RSA, "example", false},
         {"192.0.2.1", MX_EC, MX_RSA, "", false},
     };
-    begin();
+    ends_begin();
     uint64_t from = WALL_MS - DAY_MS, to = WALL_MS + DAY_MS;
     struct pem pems[PEMS] = {
         make_pem("mx.example mx2.example", false, NULL, from, to), make_pem("mx.example", true, NULL, from, to + DAY_MS),
@@ -84,7 +67,7 @@ Test(tls_context, a_a_name_gets_its_certificate)
             const char *kinds = rsa ? "RSA-PSS+SHA256:RSA+SHA256" : "ECDSA+SHA256:RSA-PSS+SHA256:RSA+SHA256";
             cr_assert(SSL_CTX_set1_sigalgs_list(cc->ssl, kinds));
             for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-                connect_ends(cc, sc, cases[i].asked);
+                ends_connect(&client, &server, cc, sc, cases[i].asked);
                 cr_assert_eq(stream_state(client.s), STREAM_OPEN, "%s: %s", cases[i].asked, stream_error(client.s));
                 struct tls_fingerprint wanted = fingerprint_of(&pems[rsa ? cases[i].rsa : cases[i].ecdsa], false);
                 cr_assert_arr_eq(info(&client).fingerprint.sha256, wanted.sha256, 32, "%s, rsa %d", cases[i].asked, rsa);
@@ -100,18 +83,18 @@ Test(tls_context, a_a_name_gets_its_certificate)
         pem_free(&pems[i]);
     }
     tls_context_free(&sc);
-    done();
+    ends_done();
 }
 
 /* A client whose key share is for a group that we do not have says its hello twice. */
 Test(tls_context, b_a_second_hello)
 {
-    begin();
+    ends_begin();
     struct pem pems[2] = {make("mx.example"), make("other.example")};
     struct tls_context *sc = server_of(pems, 2), *cc = client_of((struct tls_client_options){0});
     struct tls_fingerprint wanted = fingerprint_of(&pems[1], false);
     cr_assert(SSL_CTX_set1_groups_list(cc->ssl, "P-521:P-384"));
-    connect_ends(cc, sc, "other.example");
+    ends_connect(&client, &server, cc, sc, "other.example");
     cr_assert_eq(stream_state(client.s), STREAM_OPEN, "%s", stream_error(client.s));
     cr_assert_arr_eq(info(&client).fingerprint.sha256, wanted.sha256, 32);
     cr_assert(str_eq(info(&server).server_name, STR("other.example")));
@@ -120,7 +103,7 @@ Test(tls_context, b_a_second_hello)
     tls_context_free(&cc);
     pem_free(&pems[0]);
     pem_free(&pems[1]);
-    done();
+    ends_done();
 }
 
 /* SNI from a stranger is looked up when it is a host name, and else is as if it were not there (Exim's CVE-2019-15846 and its
@@ -132,7 +115,7 @@ Test(tls_context, b_hostile_names)
     long_name[255] = 0;
     const char *const names[] = {"mx.example\\", "..", ".", ".mx.example", "mx..example", "*.example", "*", "%s%n", "../etc",
                                  "mx.example\n", "\xff\xfe", "a b", "[2001:db8::1]", "mx.example/../x", long_name, "a\x01"};
-    begin();
+    ends_begin();
     struct pem pems[2] = {make("mx.example"), make("*.example")};
     struct tls_context *sc = server_of(pems, 2), *cc = client_of((struct tls_client_options){0});
     struct tls_fingerprint standard = fingerprint_of(&pems[0], false);
@@ -150,7 +133,7 @@ Test(tls_context, b_hostile_names)
     tls_context_free(&cc);
     pem_free(&pems[0]);
     pem_free(&pems[1]);
-    done();
+    ends_done();
 }
 
 /* --- whom a client believes --- */
@@ -194,7 +177,7 @@ Test(tls_context, c_verification_by_name)
     };
     const char *names = "mx.example *.wild.example 192.0.2.1 2001:db8::1";
     uint64_t from = WALL_MS - DAY_MS, to = WALL_MS + DAY_MS;
-    begin();
+    ends_begin();
     struct pem root = make_pem("Root-CA", false, NULL, from - 100 * DAY_MS, to + 100 * DAY_MS), strange = make("Strange-CA");
     struct pem pems[KINDS] = {
         make_pem(names, false, &root, from, to),
@@ -207,7 +190,7 @@ Test(tls_context, c_verification_by_name)
     struct tls_context *cc = client_of((struct tls_client_options){.verify = TLS_VERIFY_NAME, .ca_file = ca});
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct tls_context *sc = server_of(&pems[cases[i].kind], 1);
-        connect_ends(cc, sc, cases[i].name);
+        ends_connect(&client, &server, cc, sc, cases[i].name);
         if (!cases[i].error) {
             cr_assert_eq(stream_state(client.s), STREAM_OPEN, "%s: %s", cases[i].name, stream_error(client.s));
             cr_assert_eq(info(&client).peer, TLS_PEER_VERIFIED);
@@ -223,7 +206,7 @@ Test(tls_context, c_verification_by_name)
         tls_context_free(&sc);
     }
     struct tls_context *sc = server_of(&pems[GOOD], 1);
-    connect_ends(cc, sc, "");
+    ends_connect(&client, &server, cc, sc, "");
     cr_assert_eq(stream_state(client.s), STREAM_DEAD);
     cr_assert_str_eq(stream_error(client.s), "TLS: the server has no name to verify");
     ends_close(&client, &server);
@@ -232,7 +215,7 @@ Test(tls_context, c_verification_by_name)
     for (size_t i = 0; i < KINDS; i++) {
         struct tls_context *any = client_of((struct tls_client_options){.verify = TLS_VERIFY_OFF});
         sc = server_of(&pems[i], 1);
-        connect_ends(any, sc, "elsewhere.example");
+        ends_connect(&client, &server, any, sc, "elsewhere.example");
         cr_assert_eq(stream_state(client.s), STREAM_OPEN, "%s", stream_error(client.s));
         cr_assert_eq(info(&client).peer, TLS_PEER_UNVERIFIED);
         ends_close(&client, &server);
@@ -243,12 +226,12 @@ Test(tls_context, c_verification_by_name)
     pem_free(&root);
     pem_free(&strange);
     remove_file(ca);
-    done();
+    ends_done();
 }
 
 Test(tls_context, d_fingerprints)
 {
-    begin();
+    ends_begin();
     struct pem pems[2] = {make("mx.example"), make("other.example")};
     struct tls_context *sc = server_of(pems, 1);
     for (int of_key = 0; of_key < 2; of_key++) {
@@ -258,7 +241,7 @@ Test(tls_context, d_fingerprints)
                 .verify = TLS_VERIFY_FINGERPRINT, .fingerprints = list, .fingerprint_count = good ? 2 : 1};
             struct tls_context *cc = client_of(options);
             for (int again = 0; again < 2; again++) { /* resumed the second time: verified still */
-                connect_ends(cc, sc, "whatever.example");
+                ends_connect(&client, &server, cc, sc, "whatever.example");
                 if (good) {
                     cr_assert_eq(stream_state(client.s), STREAM_OPEN, "%s", stream_error(client.s));
                     cr_assert_eq(info(&client).peer, TLS_PEER_VERIFIED);
@@ -276,7 +259,7 @@ Test(tls_context, d_fingerprints)
     tls_context_free(&sc);
     pem_free(&pems[0]);
     pem_free(&pems[1]);
-    done();
+    ends_done();
 }
 
 #define HEX31 "000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E"
@@ -302,112 +285,6 @@ Test(tls_context, e_fingerprints_as_text)
     }
 }
 
-/* --- tickets and reload --- */
-
-static bool resumes(struct tls_context *cc, struct tls_context *sc, const char *name)
-{
-    connect_ends(cc, sc, name);
-    cr_assert_eq(stream_state(client.s), STREAM_OPEN, "%s", stream_error(client.s));
-    cr_assert_eq(stream_state(server.s), STREAM_OPEN, "%s", stream_error(server.s));
-    bool out = info(&client).resumed;
-    cr_assert_eq(info(&server).resumed, out);
-    cr_assert_eq(info(&client).peer, TLS_PEER_UNVERIFIED);
-    ends_close(&client, &server);
-    return out;
-}
-
-Test(tls_context, f_resumption_by_ticket)
-{
-    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
-        begin();
-        struct pem pems[2] = {make("mx.example"), make("other.example")};
-        struct tls_context *sc = server_of(pems, 2), *cc = client_of((struct tls_client_options){0});
-        SSL_CTX_set_max_proto_version(cc->ssl, version);
-        cr_assert_not(resumes(cc, sc, "mx.example"));
-        cr_assert(resumes(cc, sc, "mx.example"));
-        cr_assert(resumes(cc, sc, "mx.example"));
-        cr_assert_not(resumes(cc, sc, "other.example"), "sessions are kept by name");
-        cr_assert(resumes(cc, sc, "other.example"));
-        loop_advance_to(l, loop_now(l) + DAY_MS / 2);
-        cr_assert(resumes(cc, sc, "mx.example"), "the keys of the period before still open it");
-        loop_advance_to(l, loop_now(l) + DAY_MS / 2);
-        /* A new ticket came then; but in TLS 1.2 OpenSSL's client keeps the one that worked. */
-        cr_assert_eq(resumes(cc, sc, "mx.example"), version == TLS1_3_VERSION);
-        loop_advance_to(l, loop_now(l) + DAY_MS);
-        cr_assert_not(resumes(cc, sc, "mx.example"), "two periods later the keys are gone");
-        cr_assert(resumes(cc, sc, "mx.example"));
-        struct tls_context *stranger = server_of(pems, 2);
-        cr_assert_not(resumes(cc, stranger, "mx.example"));
-        tls_context_free(&stranger);
-        cr_assert_not(resumes(cc, sc, "mx.example")); /* the stranger's ticket */
-        cr_assert(resumes(cc, sc, "mx.example"));
-        tls_context_renew(sc, loop_wall(l));
-        cr_assert_not(resumes(cc, sc, "mx.example"), "a server as if it were new opens no ticket of before");
-        cr_assert(resumes(cc, sc, "mx.example"));
-        tls_context_renew(cc, loop_wall(l));
-        cr_assert_not(resumes(cc, sc, "mx.example"), "a client as if it were new offers none");
-        tls_context_free(&sc);
-        tls_context_free(&cc);
-        pem_free(&pems[0]);
-        pem_free(&pems[1]);
-        done();
-    }
-}
-
-Test(tls_context, g_reload)
-{
-    begin();
-    struct pem before = make("mx.example"), after = make("mx.example new.example");
-    struct tls_certificate c = pem_view(&after);
-    struct tls_context *sc = server_of(&before, 1), *cc = client_of((struct tls_client_options){0});
-    char *error = NULL;
-    cr_assert_not(resumes(cc, sc, "mx.example"));
-    connect_ends(cc, sc, "mx.example");
-    struct tls_context *new = tls_context_server(
-        &(struct tls_server_options){.certificates = &c, .count = 1, .now_ms = WALL_MS + 5 * DAY_MS, .tickets_of = sc}, &error);
-    cr_assert(new, "%s", error);
-    struct tls_context *running = cc;
-    tls_context_free(&sc);
-    tls_context_free(&running); /* the streams hold both */
-    say(&client, "NOOP\r\n");
-    say(&server, "250 ok\r\n");
-    settle(&client, &server);
-    cr_assert(got(&server, "NOOP\r\n") && got(&client, "250 ok\r\n"));
-    cr_assert(tls_context_has_name(new, STR("new.example")));
-    tls_context_hold(cc);
-    ends_close(&client, &server);
-    cr_assert(resumes(cc, new, "mx.example"), "tickets of before stay good");
-    cr_assert_not(resumes(cc, new, "new.example"));
-    tls_context_free(&new);
-    tls_context_free(&cc);
-    pem_free(&before);
-    pem_free(&after);
-    done();
-}
-
-Test(tls_context, h_ticket_keys_go_through_the_same_periods)
-{
-    struct tls_tickets a, b;
-    tls_tickets_start(&a, WALL_MS);
-    b = a;
-    tls_tickets_advance(&a, WALL_MS); /* the same period: nothing */
-    cr_assert_arr_eq((uint8_t *)&a, (uint8_t *)&b, sizeof a);
-    for (int i = 1; i <= 10; i++) {
-        struct tls_tickets old = a;
-        tls_tickets_advance(&a, WALL_MS + (uint64_t)i * DAY_MS / 2);
-        cr_assert_arr_eq((uint8_t *)&a.previous, (uint8_t *)&old.current, sizeof a.previous);
-        cr_assert_arr_neq((uint8_t *)&a.current, (uint8_t *)&old.current, sizeof a.current);
-        cr_assert_arr_neq(a.secret, old.secret, sizeof a.secret);
-    }
-    tls_tickets_advance(&b, WALL_MS + 5 * DAY_MS); /* another process, that slept */
-    cr_assert_arr_eq((uint8_t *)&a, (uint8_t *)&b, sizeof a);
-    tls_tickets_advance(&b, WALL_MS); /* a clock set back changes nothing */
-    cr_assert_arr_eq((uint8_t *)&a, (uint8_t *)&b, sizeof a);
-    tls_tickets_start(&b, 0);
-    tls_tickets_advance(&b, WALL_MS);
-    cr_assert_eq(b.period, WALL_MS / (DAY_MS / 2), "a long way is cut short");
-}
-
 /* --- files --- */
 
 static void expect_error(struct tls_certificate c, const char *file, const char *wanted)
@@ -422,7 +299,7 @@ static void expect_error(struct tls_certificate c, const char *file, const char 
     free(error);
 }
 
-Test(tls_context, i_files)
+Test(tls_context, f_files)
 {
     struct pem root = make("Root"), other = make("other.example");
     struct pem one = make_pem("mx.example", false, &root, WALL_MS, WALL_MS + DAY_MS);
@@ -479,7 +356,7 @@ Test(tls_context, i_files)
     buf_free(&broken);
 }
 
-Test(tls_context, j_host_names)
+Test(tls_context, g_host_names)
 {
     static const struct {
         const char *in, *expected; /* NULL: none */
@@ -499,7 +376,7 @@ Test(tls_context, j_host_names)
     cr_assert_eq(tls_host_name((struct str){"a\0b", 3}, false, out).n, 0);
 }
 
-Test(tls_context, k_certificates_that_cannot_be_made)
+Test(tls_context, h_certificates_that_cannot_be_made)
 {
     struct buf a = {0}, b = {0};
     struct str bad[] = {STR("not a name")}, good[] = {STR("mx.example")};

@@ -1,30 +1,8 @@
 /* TLS on the way: connections cut at every record and between, bits turned, and real sockets. Nothing wrong is ever delivered. */
-#include "net/tls_ends.h"
+#include "tls_pair.h"
 
 #include "postern/net/network.h"
-
-static struct pem pem;
-static struct tls_context *sc, *cc;
-static struct end client, server;
-
-static void begin(int max_version)
-{
-    l = loop_new_simulated(WALL_MS);
-    pem = make("mx.example");
-    sc = server_of(&pem, 1);
-    cc = client_of((struct tls_client_options){0});
-    SSL_CTX_set_max_proto_version(cc->ssl, max_version);
-}
-
-static void done(void)
-{
-    tls_context_free(&sc);
-    tls_context_free(&cc);
-    pem_free(&pem);
-    loop_free(&l);
-}
-
-static const int versions[] = {TLS1_3_VERSION, TLS1_2_VERSION};
+#include "until.h"
 
 /* --- cut on the wire --- */
 
@@ -128,7 +106,7 @@ static bool over_wire(struct wire *w)
 Test(tls_wire, a_cut_at_every_record)
 {
     for (int v = 0; v < 2; v++) {
-        begin(versions[v]);
+        pair_begin(versions[v]);
         struct wire whole = {.cut_at = {NEVER, NEVER}};
         cr_assert(over_wire(&whole));
         cr_assert(whole.records[0] >= 3 && whole.records[1] >= 3);
@@ -147,7 +125,7 @@ Test(tls_wire, a_cut_at_every_record)
                 over_wire(&w);
             }
         }
-        done();
+        pair_done();
     }
 }
 
@@ -155,7 +133,7 @@ Test(tls_wire, a_cut_at_every_record)
 Test(tls_wire, b_a_flipped_bit_anywhere)
 {
     for (int v = 0; v < 2; v++) {
-        begin(versions[v]);
+        pair_begin(versions[v]);
         struct wire whole = {.cut_at = {NEVER, NEVER}};
         cr_assert(over_wire(&whole));
         size_t unnoticed = 0;
@@ -167,7 +145,7 @@ Test(tls_wire, b_a_flipped_bit_anywhere)
             }
         }
         cr_assert_leq(unnoticed, 2, "%zu", unnoticed); /* the version in the first record's header means nothing */
-        done();
+        pair_done();
     }
 }
 
@@ -180,24 +158,6 @@ static void took(void *context, struct listener *from, int fd, const struct addr
     (void)context, (void)from, (void)peer;
     accepted_fd = fd;
 }
-
-static void guard_fire(struct timer *t)
-{
-    (void)t;
-}
-
-#define UNTIL(condition)                                           \
-    do {                                                           \
-        uint64_t until_ms = loop_now(l) + 10000;                   \
-        struct timer guard = {.fire = guard_fire};                 \
-        timer_set(l, &guard, until_ms);                            \
-        bool is_so;                                                \
-        while (!(is_so = (condition)) && loop_now(l) < until_ms) { \
-            loop_turn(l, true);                                    \
-        }                                                          \
-        timer_cancel(l, &guard);                                   \
-        cr_assert(is_so, "in vain: " #condition);                  \
-    } while (0)
 
 static bool took_all(struct end *e, size_t n)
 {
@@ -213,7 +173,7 @@ static bool ended(struct end *e)
 
 Test(tls_wire, c_over_sockets)
 {
-    begin(TLS1_3_VERSION);
+    pair_begin(TLS1_3_VERSION);
     loop_free(&l);
     l = loop_new();
     char *error = NULL;
@@ -253,12 +213,12 @@ Test(tls_wire, c_over_sockets)
     buf_free(&much);
     listener_close(&x);
     free(net);
-    done();
+    pair_done();
 }
 
 Test(tls_wire, d_over_sockets_to_nobody_and_to_a_plain_server)
 {
-    begin(TLS1_3_VERSION);
+    pair_begin(TLS1_3_VERSION);
     loop_free(&l);
     l = loop_new();
     char *error = NULL;
@@ -284,5 +244,5 @@ Test(tls_wire, d_over_sockets_to_nobody_and_to_a_plain_server)
     cr_assert_str_eq(stream_error(client.s), "Connection refused");
     end_close(&client);
     free(net);
-    done();
+    pair_done();
 }

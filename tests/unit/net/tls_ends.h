@@ -128,6 +128,23 @@ static inline void settle(struct end *client, struct end *server)
     }
 }
 
+static inline void ends_begin(void)
+{
+    l = loop_new_simulated(WALL_MS);
+}
+
+static inline void ends_done(void)
+{
+    loop_free(&l);
+}
+
+/* Both, as far as the handshake goes. */
+static inline void ends_connect(struct end *client, struct end *server, struct tls_context *cc, struct tls_context *sc, const char *name)
+{
+    ends_start(client, server, cc, sc, name, (struct memory_pair_options){0});
+    settle(client, server);
+}
+
 static inline void say(struct end *e, const char *text)
 {
     stream_put(e->s, text, strlen(text));
