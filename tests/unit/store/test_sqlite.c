@@ -1,77 +1,16 @@
 /*
- * The store in a file, when things go wrong: files that are none, cut or damaged, another schema, a disk that takes no writes,
- * a process that is killed, several processes at once, a queue that is full; and what grows old is swept.
+ * The store in a file, when things go wrong: another schema, a disk that takes no writes, a process that is killed, several processes at once, a
+ * queue that is full; and what grows old is swept. (Damaged files: test_sqlite_damaged.c.)
  */
-#include "places.h"
+#include "sqlite_file.h"
 
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #include "sqlite_db.h"
 
-static char path[128];
-
-static void begin(void)
-{
-    loop = loop_new();
-    directory_make();
-    file_in("postern.db", path);
-}
-
-static void end(void)
-{
-    directory_remove();
-    loop_free(&loop);
-}
-
-static struct store_operation operation(enum store_kind kind, enum store_mode mode, const char *key, uint64_t now)
-{
-    return (struct store_operation){
-        .kind = kind, .mode = mode, .key = str_of(key), .now_ms = now, .ttl_ms = 1000000, .window_ms = 1600, .amount = 1};
-}
-
-static struct store_result touch(struct store *s, const char *key, uint64_t now)
-{
-    struct store_operation op = operation(STORE_GREYLIST, STORE_TOUCH, key, now);
-    return ask_any(s, &op);
-}
-
-static struct store_result peek(struct store *s, const char *key, uint64_t now)
-{
-    struct store_operation op = operation(STORE_GREYLIST, STORE_PEEK, key, now);
-    return ask_any(s, &op);
-}
-
-static void write_file(const char *to, const void *bytes, size_t n)
-{
-    int fd = open(to, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
-    cr_assert(fd >= 0 && write(fd, bytes, n) == (ssize_t)n);
-    close(fd);
-}
-
-static char *read_file(const char *from, size_t *n)
-{
-    struct stat st;
-    int fd = open(from, O_RDONLY | O_CLOEXEC);
-    cr_assert(fd >= 0 && fstat(fd, &st) == 0);
-    char *bytes = xmalloc((size_t)st.st_size + 1);
-    *n = (size_t)st.st_size;
-    cr_assert_eq(read(fd, bytes, *n), st.st_size);
-    close(fd);
-    return bytes;
-}
-
-static void forget_files(void)
-{
-    static const char *const names[] = {"postern.db", "postern.db-wal", "postern.db-shm"};
-    char name[128];
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        unlink(file_in(names[i], name));
-}
-
 /* --- what stays ------------------------------------------------------------------------------------------------------------- */
 
-Test(sqlite, what_was_written_is_there_next_time, .init = begin, .fini = end)
+Test(sqlite, what_was_written_is_there_next_time, .init = file_begin, .fini = file_end)
 {
     struct stat st;
     struct store *s = store_sqlite(loop, path);
@@ -92,7 +31,7 @@ Test(sqlite, what_was_written_is_there_next_time, .init = begin, .fini = end)
 }
 
 /* Only what was answered counts: the child tells the parent after each answer, and is killed while it goes on. */
-Test(sqlite, kill_9_loses_nothing_that_was_answered, .init = begin, .fini = end)
+Test(sqlite, kill_9_loses_nothing_that_was_answered, .init = file_begin, .fini = file_end)
 {
     for (int round = 0; round < 5; round++) {
         int tell[2];
@@ -133,7 +72,7 @@ Test(sqlite, kill_9_loses_nothing_that_was_answered, .init = begin, .fini = end)
     }
 }
 
-Test(sqlite, several_processes_on_one_file, .init = begin, .fini = end)
+Test(sqlite, several_processes_on_one_file, .init = file_begin, .fini = file_end)
 {
     enum { CHILDREN = 4, EACH = 300 };
     pid_t children[CHILDREN];
@@ -178,7 +117,7 @@ static void execute(const char *text)
     sqlite3_close(db);
 }
 
-Test(sqlite, an_older_schema_is_brought_up_to_date, .init = begin, .fini = end)
+Test(sqlite, an_older_schema_is_brought_up_to_date, .init = file_begin, .fini = file_end)
 {
     struct database d = {.path = path};
     cr_assert_eq(sqlite3_open(path, &d.db), SQLITE_OK);
@@ -194,7 +133,7 @@ Test(sqlite, an_older_schema_is_brought_up_to_date, .init = begin, .fini = end)
             "SELECT * FROM history; SELECT * FROM ruling");
 }
 
-Test(sqlite, a_newer_schema_and_other_databases_are_left_alone, .init = begin, .fini = end)
+Test(sqlite, a_newer_schema_and_other_databases_are_left_alone, .init = file_begin, .fini = file_end)
 {
     static const struct { const char *make, *error; } cases[] = {
         {"CREATE TABLE t (a); PRAGMA user_version = 3", "the database was made by a newer version of Postern: run that one, or name another file"},
@@ -212,125 +151,9 @@ Test(sqlite, a_newer_schema_and_other_databases_are_left_alone, .init = begin, .
     }
 }
 
-/* --- damaged files ---------------------------------------------------------------------------------------------------------- */
-
-/* Opens what is there, does a bit of everything, and is content with any answers as long as there are some. */
-static int use_damaged(void)
-{
-    int errors = 0;
-    struct store *s = store_sqlite(loop, path);
-    char key[32];
-    for (int i = 0; i < 40; i++) {
-        snprintf(key, sizeof key, "key %d", i * 13);
-        errors += touch(s, key, 200).error != NULL;
-    }
-    static const enum store_kind kinds[] = {STORE_PASSED, STORE_RATE,  STORE_HISTORY,   STORE_MARK,
-                                            STORE_LIST,   STORE_STATS, STORE_FORGET_ALL};
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        struct store_operation op = operation(kinds[i], STORE_TOUCH, "key", 200);
-        op.limit = STORE_PAGE_MAX;
-        errors += ask_any(s, &op).error != NULL;
-    }
-    store_free(&s);
-    return errors;
-}
-
-static char *sound_file(size_t *n)
-{
-    char key[32];
-    struct store *s = store_sqlite(loop, path);
-    for (int i = 0; i < 600; i++) {
-        snprintf(key, sizeof key, "key %d", i);
-        struct store_operation op = operation(i % 5 ? STORE_GREYLIST : i % 2 ? STORE_RATE : STORE_HISTORY, STORE_TOUCH, key, 100);
-        store_record(s, &op);
-    }
-    store_free(&s); /* the last connection puts the log into the file */
-    char *bytes = read_file(path, n);
-    forget_files();
-    return bytes;
-}
-
-Test(sqlite, cut_at_any_length, .init = begin, .fini = end, .timeout = 240)
-{
-    size_t n;
-    char *sound = sound_file(&n);
-    cr_assert_gt(n, 20000);
-    write_file(path, sound, n);
-    cr_assert_eq(use_damaged(), 0, "the whole file is good");
-    for (size_t length = 0; length < n; length += length < 128 ? 17 : length < 4300 ? 457 : 2999) {
-        forget_files();
-        write_file(path, sound, length);
-        use_damaged();
-    }
-    free(sound);
-}
-
-Test(sqlite, bits_flipped_anywhere, .init = begin, .fini = end, .timeout = 240)
-{
-    size_t n;
-    char *sound = sound_file(&n);
-    uint64_t seed = 7;
-    for (int round = 0; round < 60; round++) {
-        char *bytes = xstrndup(sound, n);
-        for (int i = 0; i < 1 + round % 20; i++) {
-            seed = seed * 6364136223846793005ull + 1442695040888963407ull;
-            size_t at = (size_t)(seed >> 33) % (round % 3 ? n : 200); /* every third: the header and the schema */
-            bytes[at] ^= (char)(1 << (seed >> 20) % 8);
-        }
-        forget_files();
-        write_file(path, bytes, n);
-        use_damaged();
-        free(bytes);
-    }
-    free(sound);
-}
-
-Test(sqlite, a_damaged_log_is_no_harm, .init = begin, .fini = end)
-{
-    char wal[128];
-    uint64_t seed = 9;
-    for (int round = 0; round < 20; round++) {
-        char junk[9000];
-        for (size_t i = 0; i < sizeof junk; i++) {
-            seed = seed * 6364136223846793005ull + 1442695040888963407ull;
-            junk[i] = (char)(seed >> 40);
-        }
-        write_file(file_in("postern.db-wal", wal), junk, sizeof junk - (size_t)round * 400);
-        cr_assert_eq(use_damaged(), 0, "what has no valid checksum is not looked at");
-    }
-}
-
-Test(sqlite, a_file_that_is_none_is_an_error_until_it_is_taken_away, .init = begin, .fini = end)
-{
-    char junk[4096];
-    memset(junk, 'x', sizeof junk);
-    write_file(path, junk, sizeof junk);
-    struct store *s = store_sqlite(loop, path);
-    cr_assert_str_eq(touch(s, "k", 1).error, "file is not a database");
-    cr_assert_str_eq(peek(s, "k", 1).error, "file is not a database");
-    forget_files();
-    struct store_result r = {.error = "none yet"};
-    for (int i = 0; i < 30 && r.error; i++) {
-        turn_for(100);
-        r = touch(s, "k", 1);
-    }
-    cr_assert_null(r.error, "it does not come back: %s", r.error);
-    cr_assert(peek(s, "k", 2).found);
-    store_free(&s);
-}
-
-Test(sqlite, a_directory_that_is_not_there, .init = begin, .fini = end)
-{
-    char nowhere[160];
-    snprintf(nowhere, sizeof nowhere, "%s/no/such/postern.db", directory);
-    struct store *s = store_sqlite(loop, nowhere);
-    cr_assert_str_eq(touch(s, "k", 1).error, "unable to open database file");
-    store_free(&s);
-}
-
 /* --- a disk that takes no more ---------------------------------------------------------------------------------------------- */
 
-Test(sqlite, failed_writes_are_errors_and_pass, .init = begin, .fini = end)
+Test(sqlite, failed_writes_are_errors_and_pass, .init = file_begin, .fini = file_end)
 {
     struct store *s = store_sqlite(loop, path);
     struct rlimit before, none;
@@ -362,7 +185,7 @@ Test(sqlite, failed_writes_are_errors_and_pass, .init = begin, .fini = end)
 }
 
 /* One whose row has no room must not fail those that were queued with it. */
-Test(sqlite, a_full_file_fails_only_who_writes, .init = begin, .fini = end)
+Test(sqlite, a_full_file_fails_only_who_writes, .init = file_begin, .fini = file_end)
 {
     struct database d = {.path = path};
     const char *error;
@@ -391,7 +214,7 @@ Test(sqlite, a_full_file_fails_only_who_writes, .init = begin, .fini = end)
 
 /* --- waiting ---------------------------------------------------------------------------------------------------------------- */
 
-Test(sqlite, a_locked_file_is_waited_for_and_given_up, .init = begin, .fini = end)
+Test(sqlite, a_locked_file_is_waited_for_and_given_up, .init = file_begin, .fini = file_end)
 {
     struct store *s = store_sqlite(loop, path);
     sqlite3 *other;
@@ -418,7 +241,7 @@ Test(sqlite, a_locked_file_is_waited_for_and_given_up, .init = begin, .fini = en
     store_free(&s);
 }
 
-Test(sqlite, the_queue_is_bounded, .init = begin, .fini = end)
+Test(sqlite, the_queue_is_bounded, .init = file_begin, .fini = file_end)
 {
     enum { MANY = 6000 };
     struct store *s = store_sqlite(loop, path);
@@ -445,7 +268,7 @@ Test(sqlite, the_queue_is_bounded, .init = begin, .fini = end)
 
 /* --- sweeping --------------------------------------------------------------------------------------------------------------- */
 
-Test(sqlite, what_expired_long_ago_is_swept_in_small_steps, .init = begin, .fini = end)
+Test(sqlite, what_expired_long_ago_is_swept_in_small_steps, .init = file_begin, .fini = file_end)
 {
     struct database d = {.path = path};
     const char *error;
@@ -477,7 +300,7 @@ Test(sqlite, what_expired_long_ago_is_swept_in_small_steps, .init = begin, .fini
 }
 
 /* Counted in steps of SQLite's machine: what is not touched costs nothing, however much of it there is. */
-Test(sqlite, no_operation_looks_at_all_rows, .init = begin, .fini = end)
+Test(sqlite, no_operation_looks_at_all_rows, .init = file_begin, .fini = file_end)
 {
     struct database d = {.path = path};
     const char *error;
@@ -512,7 +335,7 @@ Test(sqlite, no_operation_looks_at_all_rows, .init = begin, .fini = end)
     database_close(&d);
 }
 
-Test(sqlite, the_store_sweeps_by_itself, .init = begin, .fini = end)
+Test(sqlite, the_store_sweeps_by_itself, .init = file_begin, .fini = file_end)
 {
     const uint64_t day = 86400000;
     char key[32];
