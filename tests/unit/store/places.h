@@ -161,6 +161,14 @@ static inline void log_forget(void)
     buf_free(&logged);
 }
 
+static inline int log_lines(void)
+{
+    int lines = 0;
+    for (size_t i = 0; i < logged.n; i++)
+        lines += logged.p[i] == '\n';
+    return lines;
+}
+
 static inline bool log_has(const char *text)
 {
     return logged.n > 0 && strstr(logged.p, text);

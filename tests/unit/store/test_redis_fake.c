@@ -4,7 +4,6 @@
  */
 #include "places.h"
 
-#include "postern/base/log.h"
 #include "redis_internal.h"
 
 #define SHA "$40\r\n0123456789abcdef0123456789abcdef01234567\r\n"
@@ -16,8 +15,8 @@ static struct fake {
     int connections;
     size_t window, read_limit;
     bool refuses;
+    bool no_sockets; /* ours: the server is not to blame */
 } fake;
-static int lines;
 
 static struct stream *fake_connect(struct network *n, const struct addr_port *to, struct task *owner)
 {
@@ -25,6 +24,8 @@ static struct stream *fake_connect(struct network *n, const struct addr_port *to
     struct stream *client;
     (void)to;
     fake.connections++;
+    if (fake.no_sockets)
+        return stream_dead_short(n->loop, "connecting to Redis", EMFILE, owner);
     if (fake.refuses)
         return stream_dead(n->loop, "Connection refused", owner);
     if (fake.end)
@@ -34,20 +35,13 @@ static struct stream *fake_connect(struct network *n, const struct addr_port *to
     return client;
 }
 
-static void count_line(void *context, enum log_level level, struct str line)
-{
-    (void)context, (void)level, (void)line;
-    lines++;
-}
-
 static struct store *fake_open(void)
 {
     char *error = NULL;
     struct redis_settings settings = {.address = STR("192.0.2.1:6379"), .prefix = STR("p:"), .deadline_ms = 200};
     loop = loop_new_simulated(1000000);
     fake = (struct fake){.network = {.connect = fake_connect, .loop = loop}, .window = 1 << 22};
-    log_set_sink(count_line, NULL);
-    lines = 0;
+    log_keep();
     struct store *s = store_redis(loop, &fake.network, NULL, &settings, &error);
     cr_assert_not_null(s);
     return s;
@@ -59,7 +53,7 @@ static void fake_end(struct store **s)
     if (fake.end)
         stream_close(loop, &fake.end);
     loop_free(&loop);
-    log_set_sink(NULL, NULL);
+    log_forget();
 }
 
 static void say(const char *text, size_t n)
@@ -211,7 +205,7 @@ Test(fake, errors_that_keep_the_connection)
         expect_error(&a, cases[i].error);
     }
     cr_assert_eq(fake.connections, 1);
-    cr_assert_eq(lines, 1, "details are logged once a minute");
+    cr_assert_eq(log_lines(), 1, "details are logged once a minute");
     fake_end(&s);
 }
 
@@ -316,7 +310,7 @@ Test(fake, a_greeting_without_answer)
     cr_assert(first_minute > 4 && first_minute < 20, "%d connections in a minute", first_minute);
     a = start(s, STORE_GREYLIST);
     expect_error(&a, "the Redis server is not connected");
-    cr_assert_leq(lines, 2);
+    cr_assert_leq(log_lines(), 2);
     fake_end(&s);
 }
 
@@ -328,7 +322,7 @@ Test(fake, a_server_that_refuses_is_asked_with_growing_pauses)
     expect_error(&a, "the Redis server cannot be reached");
     loop_advance_to(loop, loop_now(loop) + 60000);
     cr_assert(fake.connections > 5 && fake.connections < 16, "%d", fake.connections);
-    cr_assert_leq(lines, 2);
+    cr_assert_leq(log_lines(), 2);
     fake.refuses = false;
     expect_recovery(s, "refusals");
     fake_end(&s);
@@ -449,4 +443,20 @@ Test(reader, split_anywhere)
         cr_assert_eq(replies, 7);
         redis_bytes_close(&r);
     }
+}
+
+/* Without descriptors connecting is tried again every 100 ms, not ever more rarely: nothing speaks against the server. */
+Test(fake, a_shortage_of_sockets_soon_passes)
+{
+    struct store *s = fake_open();
+    fake.no_sockets = true;
+    turn_for(60000);
+    cr_assert(fake.connections > 500 && fake.connections < 700, "%d connections in a minute", fake.connections);
+    cr_assert(log_has("Too many open files"), "%s", logged.p);
+    cr_assert_leq(log_lines(), 4, "%s", logged.p);
+    fake.no_sockets = false;
+    int before = fake.connections;
+    turn_for(150);
+    cr_assert_eq(fake.connections, before + 1);
+    fake_end(&s);
 }

@@ -7,16 +7,9 @@
 #include <sqlite3.h>
 
 #include "postern/base/counters.h"
-#include "postern/base/log.h"
 
 static char path[128];
-static int lines, woken;
-
-static void count_line(void *context, enum log_level level, struct str line)
-{
-    (void)context, (void)level, (void)line;
-    lines++;
-}
+static int woken;
 
 static void wake(struct task *t)
 {
@@ -30,7 +23,7 @@ static void begin(void)
     loop = loop_new();
     directory_make();
     file_in("postern.db", path);
-    log_set_sink(count_line, NULL);
+    log_keep();
 }
 
 static void end(void)
@@ -38,7 +31,7 @@ static void end(void)
     loop_unwake(loop, &owner);
     directory_remove();
     loop_free(&loop);
-    log_set_sink(NULL, NULL);
+    log_forget();
 }
 
 static struct store_operation touch(const char *key)
@@ -67,7 +60,7 @@ Test(stalled, nobody_waits_behind, .init = begin, .fini = end)
     cr_assert_eq(store_view_get(w, &a), r, "and told the same when asking again");
     cr_assert_eq(store_view_waiting(w), 0);
     store_record(s, &recorded);
-    cr_assert_eq(lines, 1);
+    cr_assert_eq(log_lines(), 1);
     sqlite3_exec(other, "COMMIT", NULL, NULL, NULL);
     sqlite3_close(other);
     for (int i = 0; i < 1000 && store_view_waiting(v) > 0; i++)
@@ -100,7 +93,7 @@ Test(stalled, who_is_late_is_told_once, .init = begin, .fini = end)
     cr_assert_eq(counters[COUNTER_STORE_ERRORS] - before, 2);
     store_view_late(v);
     cr_assert_eq(counters[COUNTER_STORE_ERRORS] - before, 2);
-    cr_assert_eq(lines, 1);
+    cr_assert_eq(log_lines(), 1);
     store_view_free(&v);
     store_free(&s);
 }

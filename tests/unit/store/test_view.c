@@ -1,15 +1,11 @@
 /*
  * The view: one question once, answers through the loop, waking, freeing while waiting; failing and slow stores; records.
  */
-#include <criterion/criterion.h>
+#include "places.h"
 
 #include "postern/base/counters.h"
-#include "postern/base/log.h"
-#include "postern/store/store.h"
 
-static struct loop *loop;
 static int woken;
-static int lines;
 
 static void run(struct task *t)
 {
@@ -18,23 +14,17 @@ static void run(struct task *t)
 }
 static struct task owner = {.run = run};
 
-static void count_line(void *context, enum log_level level, struct str line)
-{
-    (void)context, (void)level, (void)line;
-    lines++;
-}
-
 static void begin(void)
 {
     loop = loop_new_simulated(1000000);
-    log_set_sink(count_line, NULL);
+    log_keep();
 }
 
 static void end(void)
 {
     loop_unwake(loop, &owner);
     loop_free(&loop);
-    log_set_sink(NULL, NULL);
+    log_forget();
 }
 
 static struct store_operation operation(enum store_kind kind, enum store_mode mode, const char *key)
@@ -159,10 +149,10 @@ Test(record, failures_are_counted_and_logged_once_a_minute, .init = begin, .fini
         store_record(s, &mark);
     loop_advance_to(loop, loop_now(loop) + 10);
     cr_assert_eq(counters[COUNTER_STORE_ERRORS], errors + 10);
-    cr_assert_eq(lines, 1);
+    cr_assert_eq(log_lines(), 1);
     loop_advance_to(loop, loop_now(loop) + 60001);
     store_record(s, &mark);
     loop_advance_to(loop, loop_now(loop) + 10);
-    cr_assert_eq(lines, 2);
+    cr_assert_eq(log_lines(), 2);
     store_free(&s);
 }
