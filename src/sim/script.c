@@ -4,6 +4,7 @@
  */
 #include "script.h"
 
+#include "postern/base/map.h"
 #include "postern/policy/policy.h"
 
 #include <stdlib.h>
@@ -156,6 +157,7 @@ void script_free(struct script **script)
         policy_unref(&s->policies[i]);
     settings_clear(&s->settings);
     contexts_free(&s->contexts);
+    map_free(&s->judged, NULL);
     authority_clear(&s->authority);
     arena_clear(&s->arena);
     free(s->steps);

@@ -165,6 +165,7 @@ struct script {
     struct authority authority; /* of the backends' certificates */
     const struct credentials *backend_credentials[BACKENDS_MAX]; /* what each shows at first; NULL: the proxy never asks */
     struct contexts *contexts;  /* of TLS, for all its runs */
+    struct map *judged;         /* records that were judged well in some run */
 };
 
 /* Takes the source. NULL when there are errors (in diags). */

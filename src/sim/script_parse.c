@@ -5,6 +5,7 @@
  */
 #include "script_parser.h"
 
+#include "postern/base/map.h"
 #include "postern/base/codec.h"
 
 #include <stdarg.h>
@@ -435,6 +436,7 @@ struct script *script_parse(struct source *source, struct diags *diags)
     s->source = source;
     authority_init(&s->authority);
     s->contexts = contexts_new();
+    s->judged = map_new();
     settings_defaults(&s->settings);
     while (parser_next_line(&p))
         parse_line(&p);

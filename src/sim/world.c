@@ -5,6 +5,7 @@
 
 #include "postern/base/counters.h"
 #include "postern/base/log.h"
+#include "postern/base/map.h"
 #include "postern/base/random.h"
 #include "postern/checks/dnsbl.h"
 #include "postern/decide/record.h"
@@ -236,7 +237,7 @@ static void tell_record(struct world *w, struct str line, struct arena *arena)
 }
 
 /* A record evaluated again gives the same verdict and trace (DESIGN section 6, MUST): under the policy that was applied, and under the shadow. */
-static void judge_record(struct world *w, struct str line)
+static void judge_line(struct world *w, struct str line)
 {
     struct record_judgement judgement = {.readable = false};
     struct arena arena = {0};
@@ -259,6 +260,17 @@ static void judge_record(struct world *w, struct str line)
         ledger_violation(&w->ledger, "a record that is not one line");
     tell_record(w, line, &arena);
     arena_clear(&arena);
+}
+
+/* That depends on the line and the script's policies alone: what was judged well in one run is not judged again in the others. */
+static void judge_record(struct world *w, struct str line)
+{
+    struct map *judged = w->script->judged;
+    if (!w->how->shadow && map_get(judged, line))
+        return;
+    judge_line(w, line);
+    if (!w->how->shadow && !w->ledger.violation)
+        map_put(judged, line, judged);
 }
 
 static void backends_left(struct world *w)
