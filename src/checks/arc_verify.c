@@ -135,6 +135,10 @@ void arc_verifier_end_of_header(struct arc_verifier *v)
         field_list_free(&v->fields);
         return;
     }
+    if (v->fields.overflowed) {
+        fail(v, STR("too many header fields"));
+        return;
+    }
     v->chain = arena_alloc(&v->arena, sizeof *v->chain);
     if (!arc_chain_read(&v->fields, v->now, &v->arena, v->chain, &reason)) {
         fail(v, reason);

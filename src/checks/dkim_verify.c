@@ -173,6 +173,8 @@ static void select_fields(struct dkim_verifier *v)
     count_single_fields(v, counts);
     for (size_t i = 0; i < v->count; i++) {
         struct candidate *c = &v->candidates[i];
+        if (c->pending && v->fields.overflowed)
+            settle(c, DKIM_POLICY, STR("too many header fields"));
         if (!c->pending)
             continue;
         c->selected = field_list_select(&v->fields, &c->s, own_field(v, c), &v->arena);

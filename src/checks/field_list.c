@@ -12,6 +12,10 @@
 
 void field_list_add(struct field_list *l, struct str field)
 {
+    if (l->count == FIELDS_HELD_MAX) {
+        l->overflowed = true;
+        return;
+    }
     if (l->count == l->cap) {
         l->cap = l->cap ? l->cap * 2 : 32;
         l->fields = xrealloc(l->fields, l->cap * sizeof *l->fields);

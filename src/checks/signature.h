@@ -116,10 +116,13 @@ void body_hash_clear(struct body_hash *b);
 
 /* --- the fields of a header, and those that a signature names (RFC 6376 5.4.2: from the bottom up) --- */
 
+/* No message has so many: a header of nothing but "A:" would else take ten times its size, for each that reads it. */
+enum { FIELDS_HELD_MAX = 10000 };
 struct field_list {
     struct buf text;
     struct held_field { size_t at, n; size_t name; } *fields; /* name: octets of the name */
     size_t count, cap;
+    bool overflowed; /* there were more, which are not held: nothing can be verified */
 };
 void field_list_add(struct field_list *l, struct str field);
 struct str field_list_get(const struct field_list *l, size_t i);

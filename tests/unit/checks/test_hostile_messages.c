@@ -153,6 +153,36 @@ Test(hostile_messages, signatures_over_everything)
     arena_clear(&texts);
 }
 
+/* A header of tiny fields: up to a number of them they are held to be verified; one more, and nothing is, nor are keys asked for. */
+Test(hostile_messages, fields_without_number)
+{
+    enum { OTHERS = 5 };
+    for (int more = 0; more <= 1; more++) {
+        struct world w;
+        struct buf message = {0};
+        world_open(&w, "stage connect\n");
+        all_answer(&w, 1, 1, "author.example", "nxdomain");
+        struct scope *s = content_scope(&w);
+        put_signatures(&message, 1, "from");
+        put_chain(&message, 1, "from");
+        buf_cstr(&message, "From: a@author.example\r\n");
+        for (int i = OTHERS; i < 10000 + more; i++)
+            buf_cstr(&message, "A:\r\n");
+        buf_cstr(&message, "\r\n");
+        judge(&w, s, &message);
+        cr_expect_eq(w.asked, more ? 2 : 4);
+        expect(s, "dkim", more ? "policy" : "permerror");
+        expect(s, "arc", "fail");
+        expect(s, "dmarc", "none");
+        const struct arc_result *arc = arc_result_of(s);
+        cr_assert(arc);
+        cr_expect_eq(str_eq(arc->reason, STR("too many header fields")), more == 1, "%.*s", STR_ARG(arc->reason));
+        scope_unref(&s);
+        world_close(&w);
+    }
+    arena_clear(&texts);
+}
+
 /* Key and policy records of 8 KB and more. */
 static const struct { const char *begin, *repeated; int times; const char *dkim, *dmarc; } records[] = {
     {"v=DKIM1; p=", "AAAA", 2048, "permerror", "none"},
