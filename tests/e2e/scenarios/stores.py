@@ -183,7 +183,7 @@ def rule_and_see(postern, grey, whom, sender, what):
     expect(f" {whom}" in grey("list"), f"list has {whom}")
     grey("deny", whom)
     expect(greylisted(stranger()), f"{whom} is denied")
-    expect("denied 1" in grey("show", whom), f"show {whom} says that it is denied")
+    expect("denied for ever" in grey("show", whom), f"show {whom} says that it is denied")
     grey("allow", whom)
     expect(stranger().startswith("250 "), f"the later of the two holds for {whom}")
     grey("forget", whom)
@@ -249,6 +249,44 @@ def grey_on_redis(world):
     """The same on the Redis server that the proxy uses."""
     redis = Redis(world).start()
     grey_beside_the_proxy(world, **redis.settings())
+
+
+def forgotten_by_the_proxy(world, **settings):
+    """Who is known by his passes is a stranger again when he is forgotten: by the domain he is known by, or sends from; not by one row alone."""
+    dns = Dns(world, {"sender.example": '@ TXT "v=spf1 ip4:127.0.0.1 -all"\n'}).start()
+    postern = Postern(world, GREYLIST_ALL, backend=f"127.0.0.1:{Postfix(world).start().port}", resolver=dns.resolver, greylist_passes=1,
+                      **settings).serve()
+    grey = Grey(postern)
+    for sender, whom, client in (("a@sender.example", "sender.example", "sender.example sender.example"),
+                                 ("b@other.example", "other.example", "localhost other.example")):
+        who = client.split()[0]
+        expect(greylisted(attempt(postern, sender)), f"{sender}: the first contact waits")
+        retry(postern, sender)
+        wait_until(lambda k=client, w=whom: k in grey("list", w), "the client to be known")
+        expect(attempt(postern, sender, "v@example.org").startswith("250 "), f"{client} is known, whoever the recipient is")
+        wait_until(lambda w=whom: "greylist: 2 rows, 0 expired, 2 passed" in grey("stats", w), "both rows to have passed")
+        said = grey("forget", f"{who} {sender} u@example.org")
+        expect(f"still there: the client '{client}'" in said, f"forget says that one row is not all: {said}")
+        expect(attempt(postern, sender).startswith("250 "), f"{client} is known still")
+        said = grey("forget", whom)
+        expect(f"forgotten: {client}\n" in said, f"forget {whom} says what it forgot: {said}")
+        expect_equal(grey("list", whom), "", "what is left")
+        for recipient in ("u@example.org", "v@example.org"):
+            expect(greylisted(attempt(postern, sender, recipient)), f"{sender} is a stranger again")
+    expect_equal(postern.logged("store-failed"), 0, "store errors")
+    postern.stop()
+
+
+@scenario(root=True)
+def grey_forgets_on_sqlite(world):
+    """`postern grey forget` with domains, networks and keys, while the proxy runs on the same file."""
+    forgotten_by_the_proxy(world, store_path=f'"{world.folder("store")}/postern.db"')
+
+
+@scenario(root=True)
+def grey_forgets_on_redis(world):
+    """The same on the Redis server that the proxy uses."""
+    forgotten_by_the_proxy(world, **Redis(world).start().settings())
 
 
 # --- a real queue ------------------------------------------------------------------------------------------------------------------
