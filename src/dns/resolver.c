@@ -19,9 +19,10 @@
 #include <string.h>
 
 #include "postern/base/counters.h"
+#include "postern/base/log.h"
 #include "resolver_internal.h"
 
-enum { SERVERS_MAX = 32, BAD_SERVER_MS = 30000, FAILURE_KEPT_MS = 3000, ALIASES_MAX = 8 };
+enum { SERVERS_MAX = 32, BAD_SERVER_MS = 30000, FAILURE_KEPT_MS = 3000, ALIASES_MAX = 8, TROUBLE_AFTER = 10, COMPLAIN_MS = 60000 };
 
 struct question {
     struct resolver *resolver;
@@ -49,6 +50,9 @@ struct resolver {
     size_t servers;
     uint64_t bad_until[SERVERS_MAX];
     struct dns_answer *bad_name, *limit;
+    unsigned failed_in_row;        /* questions without an answer since the last that had one */
+    bool trouble;                  /* the log says so */
+    uint64_t complained_ms;
 };
 
 bool key_make(struct dns_key *k, struct str name, unsigned type)
@@ -199,6 +203,28 @@ static void keep(struct resolver *r, const struct dns_key *k, struct dns_answer 
     }
 }
 
+/* Without DNS mail goes on, and nothing is known of it: that must not stay unnoticed. One dead zone is no trouble of the servers, many questions in
+ * a row are. */
+static void watch_servers(struct resolver *r, enum dns_status status)
+{
+    if (!dns_failed(status)) {
+        if (r->trouble) {
+            log_note(LOG_INFO_, "dns-answers", "questions to DNS are answered again");
+        }
+        r->failed_in_row = 0;
+        r->trouble = false;
+        return;
+    }
+    uint64_t now = loop_now(r->loop);
+    if (status == DNS_LIMIT || ++r->failed_in_row < TROUBLE_AFTER || (r->trouble && now - r->complained_ms < COMPLAIN_MS)) {
+        return;
+    }
+    r->trouble = true;
+    r->complained_ms = now;
+    log_note(LOG_WARN_, "dns-fails", "the last %u questions to DNS had no answer (%s): lists, SPF, DKIM and host names are not known, and mail goes on "
+             "without them; is the resolver running, and does it serve us?", r->failed_in_row, dns_status_names[status]);
+}
+
 /* The end of a question: takes the answer over. */
 static void finish(struct question *q, struct dns_answer *a)
 {
@@ -206,6 +232,7 @@ static void finish(struct question *q, struct dns_answer *a)
     if (dns_failed(a->status)) {
         count(a->status == DNS_TIMEOUT ? COUNTER_DNS_TIMEOUTS : a->status == DNS_LIMIT ? COUNTER_DNS_REFUSED : COUNTER_DNS_FAILURES);
     }
+    watch_servers(r, a->status);
     keep(r, &q->key, a);
     map_remove(r->asking, key_str(&q->key));
     for (struct dns_wait *w = q->waiters, *next; w; w = next) {

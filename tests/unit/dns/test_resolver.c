@@ -1,6 +1,8 @@
 /* The resolver: its cache, its queue, its servers. */
 #include "asked.h"
 
+#include "postern/base/log.h"
+
 Test(resolver, a_a_question_and_its_answer)
 {
     struct waiter w = {.task.run = woken};
@@ -317,5 +319,73 @@ Test(resolver, j_the_cache_is_bounded_and_forgets_the_oldest)
     cr_assert_eq(ask_once("x.example"), -1);
     answer(0, 600);
     cr_assert_eq(ask_once("x.example"), -1);
+    close_resolver();
+}
+
+/* --- a resolver that answers nothing --- */
+
+static unsigned fails_said, answers_said;
+static struct buf said_last;
+
+static void listen_to_log(void *context, enum log_level level, struct str line)
+{
+    (void)context;
+    (void)level;
+    bool fails = memmem(line.p, line.n, "dns-fails", 9) != NULL;
+    fails_said += fails;
+    answers_said += memmem(line.p, line.n, "dns-answers", 11) != NULL;
+    if (fails) {
+        buf_clear(&said_last);
+        buf_str(&said_last, line);
+    }
+}
+
+static void ask_and_fail(unsigned n)
+{
+    char name[32];
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "n%zu.example", asked_count);
+        cr_assert_eq(ask_once(name), -1);
+        answer_rcode(asked_count - 1, 2, false, 60);
+    }
+    log_flush();
+}
+
+static void ask_and_hear(void)
+{
+    char name[32];
+    snprintf(name, sizeof name, "n%zu.example", asked_count);
+    cr_assert_eq(ask_once(name), -1);
+    answer_rcode(asked_count - 1, 3, false, 60);
+    log_flush();
+}
+
+Test(resolver, z_trouble_is_said_once_a_minute)
+{
+    open_resolver(1, usual);
+    log_set_sink(listen_to_log, NULL);
+    ask_and_fail(9);
+    cr_expect_eq(fails_said, 0, "dead zones");
+    ask_and_hear();
+    ask_and_fail(9);
+    cr_expect_eq(fails_said, 0, "an answer in between, though there is no such name");
+    ask_and_fail(1);
+    cr_expect_eq(fails_said, 1);
+    cr_expect(memmem(said_last.p, said_last.n, "the last 10 questions to DNS had no answer (servfail)", 53), "%.*s", STR_ARG(buf_view(&said_last)));
+    ask_and_fail(5);
+    loop_advance_to(l, loop_now(l) + 59999);
+    ask_and_fail(1);
+    cr_expect_eq(fails_said, 1);
+    loop_advance_to(l, loop_now(l) + 1);
+    ask_and_fail(1);
+    cr_expect_eq(fails_said, 2);
+    cr_expect_eq(answers_said, 0);
+    ask_and_hear();
+    ask_and_hear();
+    cr_expect_eq(answers_said, 1, "once");
+    ask_and_fail(9);
+    cr_expect_eq(fails_said, 2, "counted anew");
+    log_set_sink(NULL, NULL);
+    buf_free(&said_last);
     close_resolver();
 }
