@@ -289,6 +289,40 @@ def grey_forgets_on_redis(world):
     forgotten_by_the_proxy(world, **Redis(world).start().settings())
 
 
+BANK_KEY = 'good._domainkey TXT "v=DKIM1; k=ed25519; p=a7K+lQ6zRhydwdpmoVWkaTzsI6QLC4LqT0pEON9puck="\n'
+BANK_SIGNATURE = (b"DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed; d=bank.example;\r\n"
+                  b" s=good; h=from:to:subject; bh=Ba3gj8+xBPQLJTahTfzW6RbWQ/XPgESxkCi2B66PSQg=;\r\n"
+                  b" b=YOTJWWLI0v1JJbTmQGhSqkVkPwlTnxHOMS/+ci3PvbYeQNFsx+Y/JSOcq1/sD0US0l396NTmCsJHY+L+hi7fAQ==\r\n")
+BANK_MESSAGE = b"From: author@bank.example\r\nTo: u@example.org\r\nSubject: x\r\n\r\nHello\r\n"
+
+
+@scenario(root=True)
+def grey_allows_a_domain_that_signs(world):
+    """A domain that was allowed counts in stage data for whom it has signed, and for nobody else who names it; denied it does not."""
+    dns = Dns(world, {"bank.example": BANK_KEY}).start()
+    postern = Postern(world, "stage data\n  rule all: greylist 1h\n", backend=f"127.0.0.1:{Postfix(world).start().port}", resolver=dns.resolver,
+                      store_path=f'"{world.folder("store")}/postern.db"').serve()
+    grey = Grey(postern)
+
+    def reply(message):
+        with Client(postern.port) as c:
+            return c.deliver(message, sender="bounce@bank.example")
+
+    signed, altered = BANK_SIGNATURE + BANK_MESSAGE, BANK_SIGNATURE + BANK_MESSAGE.replace(b"Hello", b"Hallo")
+    expect(greylisted(reply(signed)), "a stranger who signs is a stranger")
+    said = grey("allow", "bank.example")
+    expect("DKIM passes for it" in said, f"allow says when a domain counts: {said}")
+    for message, what in ((BANK_MESSAGE, "unsigned"), (altered, "altered")):
+        expect(greylisted(reply(message)), f"{what} mail in the name of who is allowed waits")
+    expect(reply(signed).startswith("250 "), "who is allowed, and has signed, is welcome")
+    grey("deny", "bank.example")
+    expect(greylisted(reply(signed)), "denied, not even what is signed and has passed before")
+    grey("forget", "bank.example")
+    expect_equal(grey("list"), "", "what is left")
+    expect_equal(postern.logged("store-failed"), 0, "store errors")
+    postern.stop()
+
+
 # --- a real queue ------------------------------------------------------------------------------------------------------------------
 
 
