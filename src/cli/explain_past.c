@@ -20,6 +20,7 @@ struct past {
     const struct cli_args *args;
     struct settings settings;
     struct policy *policy; /* of now, where a configuration names it; NULL: nothing to compare with */
+    struct policy *shadow; /* likewise */
     struct str id;         /* without brackets */
     struct buf out;
     size_t found;
@@ -59,7 +60,7 @@ static int read_configuration(struct past *p)
     bool good = config_load(p->options->config, &source_files, &p->settings, &diags);
     if (good)
         p->policy = load_policy(&p->settings, &diags);
-    if (!p->policy)
+    if (!p->policy || !load_shadow(&p->settings, &p->shadow, &diags)) /* a shadow with errors has nothing to say, and is said */
         load_complain(&diags);
     diag_clear(&diags);
     if (good && p->options->journal_count == 0 && p->settings.journal.n == 0)
@@ -69,12 +70,12 @@ static int read_configuration(struct past *p)
 
 /* ---- what was ---- */
 
-static void compare(struct past *p, struct str line, struct arena *arena)
+static void compare(struct past *p, const char *which, struct policy *policy, struct str line, struct arena *arena)
 {
-    if (!p->policy)
+    if (!policy)
         return;
-    struct record_judgement j = record_judge(line, p->policy, arena);
-    buf_printf(&p->out, "\nBy the policy of now, %s (%s%s)\n  ", policy_path(p->policy), policy_digest(p->policy), j.same_policy ? ", the same" : "");
+    struct record_judgement j = record_judge(line, policy, arena);
+    buf_printf(&p->out, "\nBy the %spolicy of now, %s (%s%s)\n  ", which, policy_path(policy), policy_digest(policy), j.same_policy ? ", the same" : "");
     if (!j.readable)
         buf_printf(&p->out, "not to be judged: %.*s\n", STR_ARG(j.why));
     else if (j.same)
@@ -86,16 +87,18 @@ static void compare(struct past *p, struct str line, struct arena *arena)
 static void take_line(struct past *p, struct str line)
 {
     struct arena arena = {0};
-    struct str why;
+    struct str why = STR_NONE;
     if (record_has_id(line, p->id, &arena)) {
         if (p->found++ > 0 && !p->options->json)
             buf_cstr(&p->out, "\n----\n\n");
         if (p->options->json)
             buf_printf(&p->out, "%.*s\n", STR_ARG(line));
-        else if (record_text(line, &arena, &p->out, &why))
-            compare(p, line, &arena);
-        else
+        else if (!record_text(line, &arena, &p->out, &why))
             buf_printf(&p->out, "(a line that cannot be read: %.*s)\n", STR_ARG(why));
+        if (!p->options->json && !why.n) {
+            compare(p, "", p->policy, line, &arena);
+            compare(p, "shadow ", p->shadow, line, &arena);
+        }
     }
     arena_clear(&arena);
 }
@@ -149,6 +152,7 @@ int explain_past(const struct cli_args *args, const struct explain_options *opti
         status = read_journals(&p);
     cli_print(stdout, &p.out);
     policy_unref(&p.policy);
+    policy_unref(&p.shadow);
     settings_clear(&p.settings);
     return status;
 }

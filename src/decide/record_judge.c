@@ -2,9 +2,10 @@
  * record_judge.c - a record's facts under a policy's rules, compared with what was said then.
  *
  * The stages are walked in the order in which a session decides them, since scores add up: connect, helo (or the refused one
- * that survived), mail, each recipient, data. Only what was decided then is decided again. Under the policy that made the
- * record everything is the same, always; under another one `why` names the first difference. Where that policy asks for a fact
- * that the record lacks, the verdict now is "undecided at STAGE".
+ * that survived), mail, each recipient, data. Only what was decided then is decided again; and stage data is not when every
+ * recipient that went on then is refused now, as no message would have come. Under the policy that made the record everything
+ * is the same, always; under another one `why` names the first difference. Where that policy asks for a fact that the record
+ * lacks, the verdict now is "undecided at STAGE".
  */
 #include "postern/decide/record.h"
 
@@ -18,6 +19,7 @@ struct judging {
     struct stage_verdict verdicts[STAGE_COUNT];
     struct outcome outcome;
     struct buf scratch;
+    bool went_on;   /* some recipient, then */
     struct str why; /* first difference */
 };
 
@@ -77,6 +79,7 @@ static void judge_recipient(struct judging *g, const struct read_recipient *to)
     struct ruling ruling = ruling_of(g->verdicts, STAGE_RCPT);
     outcome_recipient(&g->outcome, g->policy, &ruling, g->arena);
     struct str now = ruling_summary(g->policy, &ruling, g->arena), was = record_shown(to->ruling, g->arena);
+    g->went_on |= !str_starts(was, STR("reject")) && !str_starts(was, STR("tempfail"));
     if (!str_eq(now, was) && !g->why.n)
         differs(g, where, arena_printf(g->arena, "ruling was %.*s, now %.*s", STR_ARG(was), STR_ARG(now)));
     g->verdicts[STAGE_RCPT].present = false;
@@ -93,7 +96,9 @@ static void judge_all(struct judging *g)
     judge_stage(g, STR("mail"), STAGE_MAIL, &record->stages[STAGE_MAIL]);
     for (const struct read_recipient *to = record->recipients; to; to = to->next)
         judge_recipient(g, to);
-    judge_stage(g, STR("data"), STAGE_DATA, &record->stages[STAGE_DATA]);
+    bool nobody = g->outcome.has_recipients && g->outcome.recipients.action >= ACTION_REJECT;
+    if (!nobody || !g->went_on)
+        judge_stage(g, STR("data"), STAGE_DATA, &record->stages[STAGE_DATA]);
 }
 
 struct record_judgement record_judge(struct str line, struct policy *p, struct arena *arena)

@@ -7,6 +7,8 @@
  */
 #include "postern/decide/record_text.h"
 
+#include <string.h>
+
 #include "postern/base/codec.h"
 #include "postern/base/json.h"
 #include "postern/facts/facts.h"
@@ -24,6 +26,7 @@ struct telling {
     struct buf *out;
     struct schema *schema; /* which of the built-in facts are durations and sizes */
     struct str why;        /* what is wrong with the line */
+    const char *shadow;    /* in front of each heading, when it is the shadow's part that is told */
     struct str last[FACT_COUNT]; /* of facts that each stage takes anew (tls, manners.*): the value told last, as written */
 };
 
@@ -270,7 +273,7 @@ static void put_stage(struct telling *t, const char *name, struct str stage, con
         return;
     if (!READ(stage, t->arena, {"facts", &facts}, {"trace", &trace}))
         fail(t, "a stage is not understood");
-    buf_printf(t->out, "\nStage %s%s\n", name, note);
+    buf_printf(t->out, "\n%sStage %s%s\n", t->shadow, name, note);
     put_judged(t, facts, trace, name);
 }
 
@@ -293,7 +296,7 @@ static void put_recipient(struct telling *t, struct str recipient)
     struct str address = STR_NONE, facts = STR_NONE, trace = STR_NONE, ruling = STR_NONE, reply = STR_NONE, by = STR_NONE;
     if (!READ(recipient, t->arena, {"address", &address}, {"facts", &facts}, {"trace", &trace}, {"ruling", &ruling}, {"reply", &reply}, {"by", &by}))
         fail(t, "a recipient is not understood");
-    buf_cstr(t->out, "\nRecipient <");
+    buf_printf(t->out, "\n%sRecipient <", t->shadow);
     put(t, address);
     buf_cstr(t->out, ">\n");
     put_judged(t, facts, trace, "rcpt");
@@ -336,15 +339,15 @@ static void put_head(struct telling *t, const struct members *m)
 
 static void put_shadow(struct telling *t, struct str shadow)
 {
-    struct str policy = STR_NONE, verdict = STR_NONE, undecided = STR_NONE;
+    struct str policy = STR_NONE, verdict = STR_NONE, undecided = STR_NONE, differs = STR_NONE;
     if (!shadow.n)
         return;
-    if (!READ(shadow, t->arena, {"policy", &policy}, {"verdict", &verdict}, {"undecided", &undecided}))
+    if (!READ(shadow, t->arena, {"policy", &policy}, {"verdict", &verdict}, {"undecided", &undecided}, {"differs", &differs}))
         fail(t, "shadow is not understood");
     put_policy(t, "  the shadow policy ", policy);
     buf_cstr(t->out, verdict.n ? ": " : ": undecided at ");
     put(t, verdict.n ? verdict : undecided);
-    buf_char(t->out, '\n');
+    buf_cstr(t->out, str_eq(differs, STR("true")) ? "; a recipient or the message would have fared otherwise\n" : "\n");
 }
 
 static void put_end(struct telling *t, const struct members *m)
@@ -367,27 +370,41 @@ static void put_end(struct telling *t, const struct members *m)
         buf_cstr(t->out, "  the rules, read again when this was written, said something else than was applied: a fault of Postern's, please report it\n");
 }
 
-static void put_stages(struct telling *t, const struct members *m)
+static void put_stages(struct telling *t, struct str all, struct str sticky_helo, struct str recipients)
 {
     struct str stages[STAGE_COUNT] = {STR_NONE};
     struct member table[STAGE_COUNT];
     for (int i = 0; i < STAGE_COUNT; i++)
         table[i] = (struct member){stage_names[i], &stages[i]};
-    if (!read_members(m->stages, t->arena, table, STAGE_COUNT))
+    if (!read_members(all, t->arena, table, STAGE_COUNT))
         fail(t, "stages are not understood");
     put_stage(t, "connect", stages[STAGE_CONNECT], "");
-    put_stage(t, "helo", m->sticky_helo, ", of an earlier name, whose refusal stands");
+    put_stage(t, "helo", sticky_helo, ", of an earlier name, whose refusal stands");
     put_stage(t, "helo", stages[STAGE_HELO], "");
     put_stage(t, "mail", stages[STAGE_MAIL], "");
-    if (m->recipients.n)
-        each(t, m->recipients, put_recipient);
+    if (recipients.n)
+        each(t, recipients, put_recipient);
     put_stage(t, "data", stages[STAGE_DATA], "");
+}
+
+/* Behind all else, what its rules did and the facts that only it has. */
+static void put_shadow_stages(struct telling *t, struct str shadow)
+{
+    struct str stages = STR_NONE, sticky_helo = STR_NONE, recipients = STR_NONE;
+    if (!shadow.n || t->why.p)
+        return;
+    if (!READ(shadow, t->arena, {"stages", &stages}, {"sticky_helo", &sticky_helo}, {"recipients", &recipients}))
+        fail(t, "shadow is not understood");
+    t->shadow = "Shadow: ";
+    memset(t->last, 0, sizeof t->last);
+    if (stages.n)
+        put_stages(t, stages, sticky_helo, recipients);
 }
 
 bool record_text(struct str line, struct arena *arena, struct buf *out, struct str *why)
 {
     struct members m;
-    struct telling t = {.arena = arena, .out = out};
+    struct telling t = {.arena = arena, .out = out, .shadow = ""};
     *why = STR_NONE;
     if (!read_line(line, arena, &m)) {
         *why = STR("it is no record of a transaction");
@@ -395,8 +412,9 @@ bool record_text(struct str line, struct arena *arena, struct buf *out, struct s
     }
     t.schema = schema_new();
     put_head(&t, &m);
-    put_stages(&t, &m);
+    put_stages(&t, m.stages, m.sticky_helo, m.recipients);
     put_end(&t, &m);
+    put_shadow_stages(&t, m.shadow);
     schema_unref(&t.schema);
     *why = t.why;
     return !t.why.p;

@@ -72,6 +72,21 @@ def shadow_on_live_mail(world):
 
 
 @scenario
+def shadow_without_a_journal(world):
+    """The log alone says where it differs, and waits for the evidence that only the shadow needs: nobody else does."""
+    sink = world.keep(Sink())
+    postern = Postern(world, backend=f"127.0.0.1:{sink.port}")
+    del postern.settings["journal"]
+    postern.settings["dns_timeout"] = "300ms"
+    set_shadow(postern, 'stage data\n  rule nowhere: reject "nowhere" when mail.dns is error\n')
+    postern.serve()
+    deliver(postern, "one")
+    wait_until(lambda: 'shadow="' in postern.log(), lambda: f"the log:\n{postern.log()}", 30)
+    expect_equal(postern.log().count('shadow="reject by nowhere"'), 1, "lines that say so")
+    postern.stop()
+
+
+@scenario
 def shadow_checked_before_it_runs(world):
     """check says what is wrong with both policies at once, and what of a shadow would mislead; with errors in it nothing starts."""
     postern = Postern(world, policy="stage rcpt\n  rule a: rejct\n", backend="127.0.0.1:1")

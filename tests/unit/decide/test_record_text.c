@@ -80,7 +80,10 @@ Test(record_text, shadow_sticky_helo_and_a_fault)
     struct arena arena = {0};
     struct buf out = {0};
     struct str why;
-    cr_expect(record_text(STR(HEAD "\"shadow\":{\"policy\":{\"path\":\"s.policy\",\"digest\":\"99\"},\"verdict\":\"reject by x\",\"differs\":true},"
+    cr_expect(record_text(STR(HEAD "\"shadow\":{\"policy\":{\"path\":\"s.policy\",\"digest\":\"99\"},\"verdict\":\"reject by x\",\"differs\":true,"
+                                   "\"stages\":{\"connect\":{\"facts\":{\"dnsbl.own\":[[\"127.0.0.2\"],3]},\"verdict\":{\"action\":\"reject\"},\"trace\":"
+                                   "[{\"stage\":\"connect\",\"rule\":\"x\",\"result\":\"fired\",\"saw\":{\"dnsbl.own\":[\"127.0.0.2\"]},\"effect\":\"reject\"}]}},"
+                                   "\"recipients\":[{\"address\":\"u@our.test\",\"facts\":{},\"verdict\":null,\"trace\":null,\"ruling\":\"reject by x\"}]},"
                                    "\"stages\":{\"helo\":{\"facts\":{},\"verdict\":null,\"trace\":null}},"
                                    "\"sticky_helo\":{\"facts\":{\"helo.name\":[\"bare\",1]},\"verdict\":{\"action\":\"reject\"},\"trace\":[]},"
                                    "\"recipients\":[],\"verdict\":\"none\",\"reply\":\"\",\"by\":null,\"end\":\"client-left\",\"backend\":\"\",\"ms\":1,"
@@ -89,7 +92,9 @@ Test(record_text, shadow_sticky_helo_and_a_fault)
     buf_char(&out, '\0');
     static const char *const parts[] = {"\nStage helo, of an earlier name, whose refusal stands\n    helo.name                bare\n",
                                         "\nStage helo\n  helo    not asked\n", "\n  none; ended: client-left, after 1 ms\n  the shadow policy s.policy (99)"
-                                        ": reject by x\n", "a fault of Postern's"};
+                                        ": reject by x; a recipient or the message would have fared otherwise\n", "a fault of Postern's",
+                                        "\nShadow: Stage connect\n    dnsbl.own                127.0.0.2\n  connect x                   fired  ",
+                                        "\nShadow: Recipient <u@our.test>\n  rcpt    not asked\n  reject by x\n"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         cr_expect(strstr(out.p, parts[i]), "lacks %s:\n%s", parts[i], out.p);
     buf_free(&out);

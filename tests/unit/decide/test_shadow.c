@@ -219,6 +219,21 @@ Test(shadow, d_judged_again_the_same_under_either_policy)
     end(&p);
 }
 
+Test(shadow, d2_a_message_that_no_recipient_would_have_had)
+{
+    struct pair p;
+    begin(&p, "stage data\n  rule fine: tag \"fine\"\n", two_lists, listed);
+    go_on(&p);
+    wait_for_shadow(&p);
+    expect_judged(&p, p.w.policy, "none");
+    expect_judged(&p, p.shadow, "reject by six");
+    struct policy *third = policy_of("stage rcpt\n  rule all: reject\n");
+    struct record_judgement out = record_judge(buf_view(&p.line), third, &p.w.arena);
+    cr_expect(str_eq(out.was, STR("none")) && str_eq(out.now, STR("reject by all")), "was %.*s, now %.*s", STR_ARG(out.was), STR_ARG(out.now));
+    policy_unref(&third);
+    end(&p);
+}
+
 Test(shadow, e_what_was_given_up_is_not_judged_again)
 {
     static const struct dns_row rows[] = {{"9.113.0.203.two.test", DNS_A, "never", 0}, {0}};
