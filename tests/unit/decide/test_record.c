@@ -441,7 +441,7 @@ Test(record, m_facts_out_of_place)
     static const char *const facts[] = {
         "\"msg.size\":[5,1]", "\"rcpt.address\":[\"x\",1]", "\"mail.from\":[\"x\",1]", "\"helo.name\":[\"x\",1]", "\"client.ip\":[\"192.0.2.1\",1]",
         "\"client.ip\":[\"192.0.2.1\",1],\"client.ip\":[\"192.0.2.2\",1]", "\"score\":[5,1]", "\"greylist.age\":[60000,1]",
-        "\"greylist.age\":[9223372036854775807,1]", "\"manners.errors\":[-9223372036854775807,1]", "\"tls\":[\"yes\",1]", "\"tls\":[true,1]",
+        "\"greylist.age\":[9223372036854775807,1]", "\"manners.errors\":[9223372036854775807,1]", "\"tls\":[\"yes\",1]", "\"tls\":[true,1]",
         "\"class\":[\"x\",1]", "\"dnsbl.zen\":[[\"127.0.0.2\"],1]", "\"dnsbl.nosuch\":[[\"127.0.0.2\"],1]", "\"nosuch\":[{\"a\":[1,2,{}]},1]",
         "\"fcrdns\":[{\"unknown\":true},1]", "\"fcrdns\":[{\"error\":\"x\"},-1]", "\"fcrdns\":[null,99999999999]",
     };
