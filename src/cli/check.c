@@ -4,8 +4,10 @@
  * The policy is read even when the configuration has errors, as long as it is known which one.
  */
 #include <errno.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -25,28 +27,47 @@ static int print_settings(bool markdown)
 
 static void expect_access(struct diags *diags, const char *path, int mode, const char *what)
 {
-    if (access(path, mode) != 0)
-        diag_add(diags, DIAG_ERROR, (struct span){0}, "give the user that runs Postern (and this check) the right to", "%s %s: %s", what, path,
-                 strerrordesc_np(errno));
+    if (access(path, mode) == 0)
+        return;
+    const char *hint = errno == ENOENT ? "make it, writable for the user that Postern runs as" : "the user that Postern runs as, and this check, must be able to";
+    diag_add(diags, DIAG_ERROR, (struct span){0}, hint, "%s %s: %s", what, path, strerrordesc_np(errno));
+}
+
+static void check_journal(const char *path, struct diags *diags)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        diag_add(diags, DIAG_ERROR, (struct span){0}, "write the name of a file in it", "journal: %s is a directory", path);
+        return;
+    }
+    if (access(path, F_OK) == 0) {
+        expect_access(diags, path, W_OK, "journal: cannot write to");
+        return;
+    }
+    char *copy = xstrndup(path, strlen(path));
+    expect_access(diags, dirname(copy), W_OK | X_OK, "journal: cannot make it in");
+    free(copy);
 }
 
 /* Where Postern writes. */
 static void check_places(const struct settings *s, struct diags *diags)
 {
-    expect_access(diags, s->spool_directory.p, W_OK | X_OK, "cannot write to the spool directory"); /* texts of settings end in NUL */
+    expect_access(diags, s->spool_directory.p, W_OK | X_OK, "spool-directory: cannot write to"); /* texts of settings end in NUL */
     char *error = NULL;
     if (!store_settings_good(s, &error))
         diag_add(diags, DIAG_ERROR, (struct span){0}, NULL, "%s", error);
     free(error);
-    if (s->journal.n == 0)
-        return;
-    if (access(s->journal.p, F_OK) == 0) {
-        expect_access(diags, s->journal.p, W_OK, "cannot write to the journal");
-        return;
-    }
-    char *directory = source_path(s->journal.p, ".");
-    expect_access(diags, directory, W_OK | X_OK, "cannot create the journal in");
-    free(directory);
+    if (s->journal.n > 0)
+        check_journal(s->journal.p, diags);
+}
+
+static void advise_store(const struct settings *s, struct diags *diags)
+{
+    char *why = NULL;
+    if (s->store == STORE_SQLITE && s->store_path.n == 0 && !store_default_good(&why))
+        diag_add(diags, DIAG_ADVICE, (struct span){0}, "make the directory, writable for the user that Postern runs as, or set store-path",
+                 "%s: greylist, marks, rates and history will be lost when the process ends", why);
+    free(why);
 }
 
 /* The certificates shown to clients, and the CAs that those of backends must lead to. */
@@ -137,8 +158,10 @@ static int check(const char *path)
     bool good = config_load(path, &source_files, &s, &config);
     check_places(&s, &config);
     check_certificates(&s, &config);
-    if (good)
+    if (good) {
         config_advise(&s, &config);
+        advise_store(&s, &config);
+    }
     struct policy *p = s.policy.n > 0 ? load_policy(&s, &policy) : NULL;
     if (p && !has_rules(p))
         diag_add(&policy, DIAG_ADVICE, (struct span){0}, "policy/default.policy is one to begin with",

@@ -1,6 +1,7 @@
 /*
  * load.c - files that several commands read: the policy, the configuration's complaints, the certificates, the resolvers.
  */
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,23 +10,37 @@
 #include "cli.h"
 #include "postern/net/tls.h"
 
-static struct policy *load(struct str file, const struct settings *s, struct diags *diags)
+/* There is no such file: where one is. */
+static struct policy *not_there(const char *setting, const char *path, struct diags *diags)
+{
+    char *shipped = load_default_policy_path();
+    struct buf hint = {0};
+    if (shipped)
+        buf_printf(&hint, "the policy as shipped is %s%c", shipped, '\0');
+    diag_add(diags, DIAG_ERROR, (struct span){0}, hint.n ? buf_view(&hint).p : NULL, "%s: cannot read '%s': %s", setting, path, strerrordesc_np(ENOENT));
+    buf_free(&hint);
+    free(shipped);
+    return NULL;
+}
+
+static struct policy *load(const char *setting, struct str file, const struct settings *s, struct diags *diags)
 {
     struct policy_input input = {.domains = s->domains, .domain_count = s->domain_count, .help = s->help};
     char *path = xstrndup(file.p, file.n);
-    struct policy *policy = policy_load(path, &input, diags);
+    bool there = access(path, F_OK) == 0 || errno != ENOENT;
+    struct policy *policy = there ? policy_load(path, &input, diags) : not_there(setting, path, diags);
     free(path);
     return policy;
 }
 
 struct policy *load_policy(const struct settings *s, struct diags *diags)
 {
-    return load(s->policy, s, diags);
+    return load("policy", s->policy, s, diags);
 }
 
 bool load_shadow(const struct settings *s, struct policy **out, struct diags *diags)
 {
-    *out = s->shadow_policy.n ? load(s->shadow_policy, s, diags) : NULL;
+    *out = s->shadow_policy.n ? load("shadow-policy", s->shadow_policy, s, diags) : NULL;
     return *out || !s->shadow_policy.n;
 }
 

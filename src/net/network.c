@@ -117,6 +117,12 @@ static char *failed(struct str where, const char *what, int error)
 {
     struct buf text = {0};
     buf_printf(&text, "cannot listen on %.*s: %s%s%s", STR_ARG(where), what, error ? ": " : "", error ? strerror(error) : "");
+    if (error == EADDRINUSE)
+        buf_cstr(&text, "; `ss -ltnp` says which program has the port");
+    else if (error == EACCES)
+        buf_cstr(&text, "; a port below 1024 needs root or CAP_NET_BIND_SERVICE");
+    else if (error == EADDRNOTAVAIL)
+        buf_cstr(&text, "; it is no address of this machine (`ip address` lists them)");
     return buf_steal(&text);
 }
 

@@ -76,6 +76,7 @@ struct loader {
     unsigned compiling;        /* levels of compile() on the stack */
     const char *including[INCLUDE_MAX + 1]; /* paths, outermost first */
     unsigned depth, includes;
+    bool help_missed;          /* it was said that {help} is empty */
 };
 
 /* A line being read. */

@@ -20,8 +20,9 @@ static bool add_named(struct loader *l, struct literal source, struct str name, 
     }
     if (str_eq(name, STR("help"))) {
         add_part(parts, PART_HELP, 0, STR_NONE);
-        if (!l->input->help.n)
-            diag_add(l->diags, DIAG_WARNING, source.span, NULL, MSG_TEXT_HELP);
+        if (!l->input->help.n && !l->help_missed) /* one word about the setting will do */
+            diag_add(l->diags, DIAG_WARNING, source.span, "write in the configuration, for example: help \"postmaster@example.org\"", MSG_TEXT_HELP);
+        l->help_missed = true;
         return true;
     }
     int fact = schema_find(l->policy->schema, name);

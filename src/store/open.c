@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "postern/base/log.h"
@@ -19,8 +20,11 @@ static bool path_good(const char *path, char **error)
 {
     const char *slash = strrchr(path, '/');
     char *directory = slash == path ? xstrndup("/", 1) : slash ? xstrndup(path, (size_t)(slash - path)) : xstrndup(".", 1);
+    struct stat st;
     bool good = access(directory, W_OK | X_OK) == 0;
-    if (!good)
+    if (good && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        good = complain(error, "store-path: %s is a directory; write the name of a file in it", path);
+    else if (!good)
         complain(error, "store-path: cannot write to the directory %s: %s", directory, strerrordesc_np(errno));
     else if (access(path, F_OK) == 0 && access(path, R_OK | W_OK) != 0)
         good = complain(error, "store-path: cannot write to %s: %s", path, strerrordesc_np(errno));
@@ -84,10 +88,15 @@ static struct store *patient(struct store *s, const struct settings *settings)
     return s;
 }
 
+bool store_default_good(char **why)
+{
+    return path_good(STORE_DEFAULT_PATH, why);
+}
+
 static struct store *open_default(struct loop *l)
 {
     char *why = NULL;
-    if (path_good(STORE_DEFAULT_PATH, &why))
+    if (store_default_good(&why))
         return store_sqlite(l, STORE_DEFAULT_PATH);
     log_note(LOG_WARN_, "store-in-memory",
              "%s: greylist, marks, rates and history are lost when the process ends; make the directory or set store-path", why);

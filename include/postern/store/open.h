@@ -24,6 +24,8 @@ enum { STORE_SQLITE, STORE_MEMORY, STORE_REDIS }; /* settings.store */
 struct store *store_open(struct loop *l, struct network *n, struct resolver *names, const struct settings *s, char **error);
 /* What store_open() would complain of, without connecting to anything: for `postern check`. */
 bool store_settings_good(const struct settings *s, char **error);
+/* Without store-path: can STORE_DEFAULT_PATH be used? False with *why (heap text): the store will be in memory. */
+bool store_default_good(char **why);
 
 /* Reads the files that the settings name (Redis: those for TLS, the password) anew, for connections from now on; the one that runs, and what is in
  * flight on it, goes on. s was opened with the same settings. False with *error (heap text): one of them is no good; all stays as it was. */

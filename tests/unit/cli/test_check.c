@@ -90,6 +90,11 @@ static const struct { const char *lines; int status; const char *out, *error; } 
     {"certificate \"soon.pem\"", 0, ": good\n", "advice: certificate: one ends at "},
     {"backend mx.our.test:25 tls require verify mx.our.test ca \"good.pem\"", 0, ": good\n", ""},
     {"backend mx.our.test:25 tls require verify mx.our.test ca \"nowhere.pem\"", 1, "", "error: backend: ca: "},
+    {"journal \"journal\"", 0, ": good\n", ""},
+    {"journal \".\"", 1, "", "error: journal: "},
+    {"journal \"nowhere/journal\"", 1, "", "/nowhere: No such file or directory\nmake it, writable for the user"},
+    {"store sqlite\nstore-path \".\"", 1, "", "is a directory; write the name of a file in it"},
+    {"store sqlite\nstore-path \"x.db\"", 0, ": good\n", ""},
     {"authserv-id \"our.test!inbound\"", 0, ": good\n", ""},
     {"authserv-id \"our test\"", 1, "", "authserv-id: 'our test' is not one word"},
     {"authserv-id \"our.test;\"", 1, "", "authserv-id: 'our.test;' is not one word"},
@@ -103,6 +108,30 @@ Test(check, a_policy_without_rules)
     struct called c = CALL("check", "--config", path_of("postern.conf"));
     cr_expect_eq(c.status, 0);
     cr_expect(strstr(c.error, "advice: policy: it has no rules"), "%s", c.error);
+    called_clear(&c);
+}
+
+Test(check, a_policy_that_is_not_there)
+{
+    write_file("postern.conf", STR("hostname mx.our.test\ndomains our.test\nlisten 127.0.0.1:0\nbackend 127.0.0.1:1\npolicy \"nowhere.policy\"\n"
+                                   "spool-directory .\nresolver 127.0.0.1:53\nstore memory\n"));
+    struct called c = CALL("check", "--config", path_of("postern.conf"));
+    cr_expect_eq(c.status, 1);
+    cr_expect(strstr(c.error, "error: policy: cannot read '"), "%s", c.error);
+    cr_expect(strstr(c.error, "/nowhere.policy': No such file or directory\nthe policy as shipped is /"), "%s", c.error);
+    called_clear(&c);
+}
+
+Test(check, help_that_is_missing_is_said_once)
+{
+    write_file("none.policy", STR("stage rcpt\n  rule a: reject \"see {help}\" when rcpt.local = a\n  rule b: reject \"see {help}\" when rcpt.local = b\n"));
+    write_file("postern.conf", STR("hostname mx.our.test\ndomains our.test\nlisten 127.0.0.1:0\nbackend 127.0.0.1:1\npolicy \"none.policy\"\n"
+                                   "spool-directory .\nresolver 127.0.0.1:53\nstore memory\n"));
+    struct called c = CALL("check", "--config", path_of("postern.conf"));
+    cr_expect_eq(c.status, 0);
+    char *first = strstr(c.error, "the setting 'help' is empty");
+    cr_expect(first && !strstr(first + 1, "the setting 'help' is empty"), "%s", c.error);
+    cr_expect(strstr(c.error, "for example: help \"postmaster@example.org\""), "%s", c.error);
     called_clear(&c);
 }
 
