@@ -67,7 +67,7 @@ static void page_program(struct buf *out)
                   ".SH COMMANDS\n");
     put_commands(out);
     buf_cstr(out, ".SH SIGNALS\nOf \\fBpostern run\\fR.\n"
-                  ".TP\n.B HUP\nThe policy, the certificates and keys, the CA files of backends, and Redis's TLS files and password are read again, for connections from then on; what has errors is logged, and what runs stays. The journal is reopened. The configuration itself does not change: the log names the settings whose change needs a restart.\n"
+                  ".TP\n.B HUP\nThe policy and the shadow policy, the certificates and keys, the CA files of backends, and Redis's TLS files and password are read again, for connections from then on; what has errors is logged, and what runs stays. The journal is reopened. The configuration itself does not change: the log names the settings whose change needs a restart.\n"
                   ".TP\n.B USR1\nAll counters are written to the log.\n"
                   ".TP\n.B TERM, INT\nListeners close, idle clients are told 421, transactions finish, for at most drain\\-time. A second one stops at once.\n"
                   ".SH EXIT STATUS\n"

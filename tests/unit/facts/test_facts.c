@@ -266,6 +266,48 @@ Test(facts, a_value_set_from_outside_stays)
     chain_clear(&c);
 }
 
+static int declare(struct schema *s, const char *name, const char *definition)
+{
+    struct fact_info info = {.name = str_of(name), .type = FACT_BOOL, .stage = STAGE_CONNECT, .definition = str_of(definition)};
+    return schema_declare(s, &info);
+}
+
+/* A second chain beside the first, of another schema: what is its own comes first, the rest is read through, and it writes to itself alone. */
+Test(facts, a_chain_beside_another_reads_through)
+{
+    struct chain a, b;
+    chain_init(&a);
+    chain_init(&b);
+    int a_other = declare(a.schema, "marked.other", "mark other 1"), a_same = declare(a.schema, "marked.same", "mark same");
+    int b_same = declare(b.schema, "marked.same", "mark same"), b_other = declare(b.schema, "marked.other", "mark other 2");
+    int b_own = declare(b.schema, "marked.own", "mark own");
+    b.connection.beside = &a.connection;
+    b.message.beside = &a.message;
+    b.recipient.beside = &a.recipient;
+    cr_expect_eq(facts_beside(&b.recipient, FACT_SPF), FACT_SPF);
+    cr_expect_eq(facts_beside(&b.recipient, FACT_CLASS), -1, "each policy has its own");
+    cr_expect_eq(facts_beside(&b.recipient, FACT_DNSBL_LISTED), -1);
+    cr_expect_eq(facts_beside(&b.recipient, b_same), a_same);
+    cr_expect_eq(facts_beside(&b.recipient, b_other), -1, "another definition is another fact");
+    cr_expect_eq(facts_beside(&b.recipient, b_own), -1);
+    cr_expect_eq(facts_beside(&a.recipient, FACT_SPF), -1, "nothing stands beside this one");
+    facts_set_bool(&a.connection, a_same, true);
+    facts_set_bool(&a.connection, a_other, true);
+    facts_set_names(&a.connection, FACT_DNSBL_LISTED, NULL, 0);
+    facts_set_text(&a.message, FACT_SPF, STR("pass"));
+    facts_set_bool(&a.recipient, FACT_TLS, true);
+    cr_expect_eq(facts_get(&b.recipient, b_same)->v.number, 1);
+    cr_expect(!facts_has(&b.recipient, b_other) && !facts_has(&b.recipient, b_own) && !facts_has(&b.recipient, FACT_DNSBL_LISTED));
+    cr_expect_eq(facts_get(&b.recipient, FACT_SPF), facts_get(&a.recipient, FACT_SPF));
+    cr_expect_eq(facts_get(&b.recipient, FACT_TLS)->v.number, 1, "the moment's value of the same stage");
+    cr_expect(!facts_has(&b.message, FACT_TLS), "and of no other");
+    facts_set_text(&b.message, FACT_SPF, STR("fail"));
+    cr_expect(str_eq(facts_get(&b.recipient, FACT_SPF)->v.text, STR("fail")), "its own comes first");
+    cr_expect(str_eq(facts_get(&a.recipient, FACT_SPF)->v.text, STR("pass")), "and stays its own");
+    chain_clear(&b);
+    chain_clear(&a);
+}
+
 Test(facts, writing_twice_is_a_programmer_error, .signal = SIGABRT)
 {
     struct chain c;
