@@ -2,8 +2,7 @@
  * The verdicts of spf_cases.txt, each with its answers all at once, one at a time from the first and from the last, and in five random orders: always
  * the same, term and explanation too.
  */
-#include <criterion/criterion.h>
-#include <stdio.h>
+#include "source_tree.h"
 
 #include "checks/spf_zone.h"
 
@@ -14,18 +13,10 @@ struct expected {
 
 static struct str read_file(struct arena *arena, const char *path)
 {
-    const char *source = getenv("POSTERN_SOURCE");
-    char name[512];
-    struct buf text = {0};
+    char *text = read_from_tree(path);
+    struct str copy = arena_str(arena, str_of(text));
 
-    snprintf(name, sizeof name, "%s/%s", source ? source : ".", path);
-    FILE *f = fopen(name, "r");
-    cr_assert(f, "%s: set POSTERN_SOURCE", name);
-    for (size_t n = 1; n > 0; text.n += n)
-        n = fread(buf_room(&text, 65536), 1, 65536, f);
-    fclose(f);
-    struct str copy = arena_str(arena, buf_view(&text));
-    buf_free(&text);
+    free(text);
     return copy;
 }
 

@@ -1,5 +1,6 @@
 /* How the program is called: help, versions, and what is said when it is called wrongly. */
 #include "../cli/cli_call.h"
+#include "source_tree.h"
 
 #include <criterion/criterion.h>
 
@@ -62,29 +63,15 @@ Test(cli, b_every_option_is_in_its_command_s_help)
     }
 }
 
-static char *file_text(const char *directory, const char *name)
-{
-    char path[512];
-    snprintf(path, sizeof path, "%s/deploy/man/%s", directory, name);
-    FILE *f = fopen(path, "r");
-    cr_assert(f, "%s", path);
-    struct buf text = {0};
-    char bytes[4096];
-    size_t n;
-    while ((n = fread(bytes, 1, sizeof bytes, f)) > 0)
-        buf_put(&text, bytes, n);
-    fclose(f);
-    return buf_steal(&text);
-}
-
 /* Print it anew with: postern help --man PAGE > deploy/man/PAGE */
 Test(cli, c_manual_pages_are_those_of_the_tables)
 {
-    const char *source = getenv("POSTERN_SOURCE");
     static const char *const pages[] = {"postern.8", "postern.conf.5"};
     for (size_t i = 0; i < 2; i++) {
         struct called c = CALL("help", "--man", pages[i]);
-        char *kept = file_text(source ? source : ".", pages[i]);
+        char name[64];
+        snprintf(name, sizeof name, "deploy/man/%s", pages[i]);
+        char *kept = read_from_tree(name);
         cr_expect_eq(c.status, 0);
         cr_expect(strcmp(c.out, kept) == 0, "deploy/man/%s is not what `postern help --man %s` prints", pages[i], pages[i]);
         free(kept);

@@ -1,10 +1,7 @@
 /* Values as text and JSON, there and back. */
 #include "postern/facts/facts.h"
 
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "source_tree.h"
 
 /* A fact of each type; words for WORD. */
 static struct fact_info info_of(enum fact_type type)
@@ -139,26 +136,5 @@ Test(value, equality_looks_at_state_and_contents)
 /* The part of policy/README.md between the markers is what facts_markdown() writes. */
 Test(markdown, the_reference_lists_the_facts_as_they_are)
 {
-    const char *source = getenv("POSTERN_SOURCE");
-    cr_assert_not_null(source, "POSTERN_SOURCE names the source tree");
-    char path[4096];
-    snprintf(path, sizeof(path), "%s/policy/README.md", source);
-    FILE *f = fopen(path, "r");
-    cr_assert_not_null(f, "%s", path);
-    struct buf text = {0};
-    size_t n;
-    while ((n = fread(buf_room(&text, 4096), 1, 4096, f)) > 0)
-        text.n += n;
-    fclose(f);
-    buf_char(&text, 0);
-    const char *from = strstr(text.p, "<!-- facts -->\n"), *to = strstr(text.p, "<!-- end of facts -->\n");
-    cr_assert(from && to && from < to, "markers in policy/README.md");
-    from += strlen("<!-- facts -->\n");
-    struct buf want = {0};
-    facts_markdown(&want);
-    struct str have = {from, (size_t)(to - from)};
-    cr_expect(str_eq(have, buf_view(&want)), "policy/README.md is behind facts.def; between the markers there should be:\n%.*s",
-              STR_ARG(buf_view(&want)));
-    buf_free(&want);
-    buf_free(&text);
+    same_table("facts", facts_markdown);
 }

@@ -5,9 +5,9 @@
 #include "policy/policy_fixture.h"
 
 #include <dirent.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
+
+#include "source_tree.h"
 
 static const struct { const char *id, *format; } messages[] = {
 #define MESSAGE(id, text) {#id, text},
@@ -41,18 +41,6 @@ static void note_shown(const struct diags *diags, bool shown[MESSAGES])
         for (size_t m = 0; m < MESSAGES; m++)
             shown[m] = shown[m] || comes_from(messages[m].format, diags->list[d].message);
     }
-}
-
-static char *read_text(const char *path)
-{
-    FILE *f = fopen(path, "r");
-    cr_assert_not_null(f, "%s", path);
-    struct buf text = {0};
-    size_t n;
-    while ((n = fread(buf_room(&text, 4096), 1, 4096, f)) > 0)
-        text.n += n;
-    fclose(f);
-    return buf_steal(&text);
 }
 
 static void check_file(const char *path, bool shown[MESSAGES])
@@ -99,10 +87,8 @@ static void check_generated(struct buf *text, const char *want, bool shown[MESSA
 Test(bad_policies, each_complaint_is_what_its_file_expects_and_none_is_missing)
 {
     bool shown[MESSAGES] = {0};
-    const char *source = getenv("POSTERN_SOURCE");
     char path[4096];
-    cr_assert_not_null(source, "POSTERN_SOURCE names the source tree");
-    snprintf(path, sizeof(path), "%s/tests/policy/bad", source);
+    tree_path("tests/policy/bad", path);
     cr_assert_eq(chdir(path), 0, "%s", path);
     struct dirent **names;
     int count = scandir(".", &names, NULL, alphasort), files = 0;
