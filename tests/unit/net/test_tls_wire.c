@@ -159,6 +159,37 @@ static void took(void *context, struct listener *from, int fd, const struct addr
     accepted_fd = fd;
 }
 
+static struct network *net;
+static struct listener *listener;
+static struct addr_port at;
+
+/* The pair's loop is a real one now, and somebody listens. */
+static void listening(void)
+{
+    char *error = NULL;
+    pair_begin(TLS1_3_VERSION);
+    loop_free(&l);
+    l = loop_new();
+    net = network_real(l);
+    listener = listener_open(l, STR("127.0.0.1:0"), took, NULL, &error);
+    cr_assert(listener, "%s", error);
+    at = listener_address(listener);
+}
+
+/* The client's side of a connection, TLS begun while it is connecting. */
+static void connect_client(void)
+{
+    end_setup(&client, net->connect(net, &at, NULL));
+    stream_start_tls(&client.s, cc, STR("mx.example"));
+}
+
+static void accept_server(void)
+{
+    UNTIL(accepted_fd >= 0);
+    end_setup(&server, stream_accepted(l, accepted_fd, NULL));
+    accepted_fd = -1;
+}
+
 static bool took_all(struct end *e, size_t n)
 {
     take(e, 16384);
@@ -173,23 +204,13 @@ static bool ended(struct end *e)
 
 Test(tls_wire, c_over_sockets)
 {
-    pair_begin(TLS1_3_VERSION);
-    loop_free(&l);
-    l = loop_new();
-    char *error = NULL;
-    struct network *net = network_real(l);
-    struct listener *x = listener_open(l, STR("127.0.0.1:0"), took, NULL, &error);
-    cr_assert(x, "%s", error);
-    struct addr_port at = listener_address(x);
+    listening();
     struct buf much = many(3 << 20, 7);
     for (int v = 0; v < 2; v++) {
         SSL_CTX_set_max_proto_version(cc->ssl, versions[v]);
-        end_setup(&client, net->connect(net, &at, NULL));
-        stream_start_tls(&client.s, cc, STR("mx.example")); /* while it is connecting: a client speaks first here */
+        connect_client(); /* a client speaks first here */
         uint64_t began = loop_now(l);
-        UNTIL(accepted_fd >= 0);
-        end_setup(&server, stream_accepted(l, accepted_fd, NULL));
-        accepted_fd = -1;
+        accept_server();
         stream_start_tls(&server.s, sc, STR_NONE);
         UNTIL(stream_state(client.s) != STREAM_CONNECTING && stream_state(server.s) != STREAM_CONNECTING);
         cr_assert_eq(stream_state(client.s), STREAM_OPEN, "%s", stream_error(client.s));
@@ -211,35 +232,25 @@ Test(tls_wire, c_over_sockets)
         end_close(&client);
     }
     buf_free(&much);
-    listener_close(&x);
+    listener_close(&listener);
     free(net);
     pair_done();
 }
 
 Test(tls_wire, d_over_sockets_to_nobody_and_to_a_plain_server)
 {
-    pair_begin(TLS1_3_VERSION);
-    loop_free(&l);
-    l = loop_new();
-    char *error = NULL;
-    struct network *net = network_real(l);
-    struct listener *x = listener_open(l, STR("127.0.0.1:0"), took, NULL, &error);
-    cr_assert(x, "%s", error);
-    struct addr_port at = listener_address(x);
-    end_setup(&client, net->connect(net, &at, NULL));
-    stream_start_tls(&client.s, cc, STR("mx.example"));
-    UNTIL(accepted_fd >= 0);
-    end_setup(&server, stream_accepted(l, accepted_fd, NULL));
+    listening();
+    connect_client();
+    accept_server();
     say(&server, "220 mx.example ESMTP\r\n");
     UNTIL(stream_state(client.s) == STREAM_DEAD);
     cr_assert_str_eq(stream_error(client.s), "TLS handshake: wrong version number");
     end_close(&client);
     UNTIL(ended(&server));
     end_close(&server);
-    listener_close(&x);
+    listener_close(&listener);
 
-    end_setup(&client, net->connect(net, &at, NULL));
-    stream_start_tls(&client.s, cc, STR("mx.example"));
+    connect_client();
     UNTIL(stream_state(client.s) == STREAM_DEAD);
     cr_assert_str_eq(stream_error(client.s), "Connection refused");
     end_close(&client);
