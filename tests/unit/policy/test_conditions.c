@@ -26,7 +26,8 @@ static const struct condition_case cases[] = {
     {"manners.errors > 3", "manners.errors", "4", 'y'}, {"manners.errors >= 3", "manners.errors", "3", 'y'},
     {"manners.errors in 2-4", "manners.errors", "4", 'y'}, {"manners.errors in 2-4", "manners.errors", "5", 'n'},
     {"manners.errors in { 1, 5-6 }", "manners.errors", "5", 'y'}, {"manners.errors in { 1, 5-6 }", "manners.errors", "4", 'n'},
-    {"manners.errors in -5--2", "manners.errors", "-3", 'y'}, {"manners.errors > 9223372036854775807", "manners.errors", "9223372036854775807", 'n'},
+    {"manners.errors in -5-2", "manners.errors", "2", 'y'}, {"manners.errors in -5--2", "manners.errors", "2", 'n'},
+    {"manners.errors > 9223372036854775807", "manners.errors", "9223372036854775807", 'n'},
     {"manners.errors < 3", "manners.errors", "absent", 'n'}, {"manners.errors > 3", "manners.errors", "error", 'e'},
     {"manners.errors != 3", "manners.errors", "error", 'e'}, {"manners.errors in 2-4", "manners.errors", NULL, 'u'},
     /* words */
