@@ -89,7 +89,7 @@ static bool ends_with(struct str s, struct str end)
 static bool may_lose_fields(const struct ledger *l, struct str content)
 {
     size_t header = content.n - body_of(content).n;
-    for (size_t i = 0; i < header && !l->fields_removed; i++) {
+    for (size_t i = 0; i < header && !l->fields_removed; i = str_find(content, '\n', i) + 1) {
         struct str at = str_sub(content, i, header);
         if (str_starts_nocase(at, STR("authentication-results")) || str_starts_nocase(at, STR("x-postern")))
             return true;

@@ -5,8 +5,8 @@
  */
 #include "script_parser.h"
 
-#include "postern/base/map.h"
 #include "postern/base/codec.h"
+#include "postern/base/map.h"
 
 #include <stdarg.h>
 #include <stdio.h>
