@@ -136,10 +136,12 @@ static struct decide_input input_of_stage(struct session *s, const struct stage_
 /* Recipients may be decided in any order. The rates that monitor rules read are asked for in theirs: they see what those before it have counted. */
 static void monitor_one(struct session *s, struct recipient *r)
 {
+    r->monitored = true;
+    if (!policy_monitors_rates(s->policy, STAGE_RCPT))
+        return;
     struct stage_verdict v[STAGE_COUNT];
     stages_verdicts(s, v);
     struct decide_input in = input_of_stage(s, v);
-    r->monitored = true;
     decide_monitored(r->scope, &in);
 }
 
