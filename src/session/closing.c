@@ -308,6 +308,7 @@ static void finish(struct transaction *t)
         if (t->next)
             t->next->link = t->link;
         p->closing_count--;
+        p->closing_recipients -= t->recipient_count;
         proxy_check_drained(p);
     }
     transaction_free(t);
@@ -350,7 +351,8 @@ void closing_take(struct transaction *t)
     content_free(&t->content);
     each_scope(t, gather, &all);
     bool awaited = p->parts.journal || t->shadow || rates_may_be_late(t->policy);
-    if (all || !awaited || p->closing_count >= CLOSING_MAX || p->draining || p->ending) {
+    bool room = p->closing_count < CLOSING_MAX && p->closing_recipients + t->recipient_count <= CLOSING_RECIPIENTS_MAX;
+    if (all || !awaited || !room || p->draining || p->ending) {
         if (p->ending) /* else its session may go on, and what is not known yet is not to be taken for an error there */
             give_up(t);
         finish(t);
@@ -364,12 +366,13 @@ void closing_take(struct transaction *t)
         t->next->link = &t->next;
     p->closing = t;
     p->closing_count++;
+    p->closing_recipients += t->recipient_count;
     t->session->closing++;
     own(t);
     closing_run(&t->task);
 }
 
-void closing_session_runs(struct session *s)
+void closing_look_again(struct session *s)
 {
     for (struct transaction *t = s->closing ? s->proxy->closing : NULL; t; t = t->next)
         if (t->session == s)
@@ -382,6 +385,7 @@ void closing_session_ends(struct session *s)
         if (t->session != s)
             continue;
         t->session = NULL;
+        loop_wake(s->proxy->parts.loop, &t->task);
         scope_set_owner(t->scopes[STAGE_HELO] ? t->scopes[STAGE_HELO] : t->scopes[STAGE_CONNECT], &t->task);
         if (t->sticky)
             scope_own(t->sticky, &t->task);

@@ -14,7 +14,7 @@ struct backends;
 struct session;
 struct transaction;
 
-enum { READ_CHUNK = 65536, RUN_OCTETS = 1 << 20, CLOSING_MAX = 2000 };
+enum { READ_CHUNK = 65536, RUN_OCTETS = 1 << 20, CLOSING_MAX = 2000, CLOSING_RECIPIENTS_MAX = 20000 };
 
 struct proxy {
     struct proxy_parts parts;
@@ -32,7 +32,7 @@ struct proxy {
     struct farewell *lingering;    /* closed, but their last reply has not left yet */
     size_t linger_count;
     struct transaction *closing; /* ended, waiting for late evidence */
-    size_t closing_count;
+    size_t closing_count, closing_recipients; /* and those of all of them */
     bool tells_client;           /* some backend is told who the client is */
     struct tls_context *tls;     /* for clients; reference; NULL: no STARTTLS */
     bool draining;

@@ -20,10 +20,11 @@ static const int hangup_counters[HANGUP_COUNT] = {
 #undef HANGUP
 };
 
-_Static_assert(sizeof(struct session) <= 480, "a session that waits is small: what only a transaction needs lies there");
+_Static_assert(sizeof(struct session) <= 504, "a session that waits is small: what only a transaction needs lies there");
 
 static void session_run(struct task *t);
 static void session_timer(struct timer *t);
+static void evidence_arrived(struct task *t);
 
 static void make_id(char id[12])
 {
@@ -44,6 +45,7 @@ void session_new(struct proxy *p, struct stream *client, const struct arrival *a
     struct session *s = xcalloc(1, sizeof *s);
     s->proxy = p;
     s->task.run = session_run;
+    s->evidence.run = evidence_arrived;
     s->timer.fire = session_timer;
     s->client = client;
     s->peer = arrival->peer;
@@ -111,6 +113,7 @@ void session_end(struct session *s, enum hangup why)
     backends_unwait(p->backends, &s->task);
     timer_cancel(l, &s->timer);
     loop_unwake(l, &s->task);
+    loop_unwake(l, &s->evidence);
     /* Scopes that a closing record holds live on; they must not count on this session any more. */
     scope_unref(&s->helo);
     scope_unref(&s->sticky_helo);
@@ -285,7 +288,6 @@ static void session_run(struct task *task)
     struct session *s = (struct session *)((char *)task - offsetof(struct session, task));
     s->awaits_evidence = false;
     s->proxy->moved = 0;
-    closing_session_runs(s);
     if (!run_steps(s))
         return;
     if (patience_out(s))
@@ -304,6 +306,14 @@ static void session_run(struct task *task)
         }
     }
     patience_arm(s);
+}
+
+/* Not with each run: who ends transactions one after the other would have all of them looked at for each recipient. */
+static void evidence_arrived(struct task *t)
+{
+    struct session *s = (struct session *)((char *)t - offsetof(struct session, evidence));
+    loop_wake(session_loop(s), &s->task);
+    closing_look_again(s);
 }
 
 static void session_timer(struct timer *t)

@@ -153,6 +153,7 @@ struct upstream;
 /* Most sessions do nothing most of the time: what is not needed between two commands belongs elsewhere (in the transaction, the message). */
 struct session {
     struct task task;
+    struct task evidence;          /* owns the scopes of connection and HELO, which its ended transactions share */
     struct timer timer;
     struct proxy *proxy;
     struct session *next, **link;  /* the proxy's list */
@@ -291,7 +292,7 @@ enum step arrival_handshake(struct session *s);
 
 /* --- closing.c --- */
 void closing_take(struct transaction *t);     /* an ended transaction: record now or when late evidence is there */
-void closing_session_runs(struct session *s); /* something arrived: it may be what one of its ended transactions waits for */
+void closing_look_again(struct session *s);  /* something of connection or HELO is new: it may be what its ended transactions wait for */
 void closing_session_ends(struct session *s); /* they wait on by themselves */
 void closing_expire(struct transaction *t);   /* one that waits: its record now */
 void closing_connection(struct session *s, enum hangup why); /* a connection without a transaction */

@@ -81,7 +81,7 @@ void stages_open(struct session *s, struct scope *scope)
 static struct scope *open_scope(struct session *s, enum stage stage, struct scope *parent, const struct subject *subject)
 {
     struct scope *scope =
-        scope_new(&s->proxy->world, s->policy, stage, parent, subject, &s->task, &s->dns_budget, s->start_ms);
+        scope_new(&s->proxy->world, s->policy, stage, parent, subject, &s->evidence, &s->dns_budget, s->start_ms);
     stages_open(s, scope);
     return scope;
 }
@@ -176,6 +176,8 @@ static void keep_verdict(struct session *s, enum stage stage, struct scope *scop
         s->connect_verdict = v;
     else if (stage == STAGE_HELO)
         s->helo_verdict = v;
+    if (stage < STAGE_MAIL)
+        closing_look_again(s);
     rates_connection(s);
     tarpit_add(s, walk->tarpit_ms, &s->hold_until);
 }

@@ -1,4 +1,6 @@
 """What a hostile peer tries that only the running binary can answer: whom it keeps waiting, what it makes the process hold."""
+import os
+import socket
 import threading
 import time
 
@@ -47,3 +49,43 @@ def flood_keeps_nobody_waiting(world):
         flood.stop.set()
         flood.join(30)
     postern.stop()
+
+
+def cpu_ticks(process):
+    with open(f"/proc/{process.pid}/stat", encoding="ascii") as f:
+        return sum(int(n) for n in f.read().rsplit(")", 1)[1].split()[11:13])
+
+
+def abandoned(client, count, recipients):
+    """Transactions of so many recipients each, given up before DATA."""
+    for _ in range(count):
+        client.send(b"MAIL FROM:<a@sender.example>\r\n")
+        client.reply()
+        for first in range(0, recipients, 100):
+            client.send(b"".join(b"RCPT TO:<u%d@example.org>\r\n" % (first + i) for i in range(100)))
+            expect(all(client.reply().startswith("250 ") for _ in range(100)), "the recipients are taken")
+        expect(client.say("RSET").startswith("250 "), "given up")
+
+
+@scenario
+def abandoned_transactions_are_no_burden(world):
+    """
+    Transactions wait for evidence that never comes, each with a thousand recipients: the next one costs no more than the first did, and beyond
+    20,000 recipients in all none waits.
+    """
+    silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    silent.bind(("127.0.0.1", 0))
+    sink = world.keep(Sink())
+    postern = Postern(world, policy="stage rcpt\n  rule spf monitor: reject when spf = fail\n", backend=f"127.0.0.1:{sink.port}",
+                      authentication_results="no", resolver=f"127.0.0.1:{silent.getsockname()[1]}", dns_timeout="30s", spf_deadline="120s").serve()
+    cost = []
+    with Client(postern.port, source="127.0.0.9", timeout=60) as c:
+        c.say("EHLO client.example")
+        for _ in range(4):
+            before = cpu_ticks(postern.process)
+            abandoned(c, 6, 1000)
+            cost.append(cpu_ticks(postern.process) - before)
+        expect(cost[-1] < 3 * max(cost[0], 10), f"processor time of each six transactions (in {os.sysconf('SC_CLK_TCK')}ths of a second): {cost}")
+        wait_until(lambda: sum(bool(r["recipients"]) for r in postern.journal()) >= 4, "the records of those beyond 20,000 recipients")
+    postern.process.kill()
+    silent.close()
