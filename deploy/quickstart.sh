@@ -336,6 +336,7 @@ if [ $stay = 1 ]; then
     say "  postern.conf, postern.log (a line a verdict), journal (a JSON record a transaction)$([ -d "$work/postfix" ] && echo ", postfix/mail (the Maildirs)")"
     say "  swaks --server 127.0.0.1:$port --local-interface 127.0.0.20 --helo listed.sender.example --from a@sender.example --to $to"
     say "  $binary explain --config $work/postern.conf --client 127.0.0.20 --helo listed.sender.example --from a@sender.example --to $to"
+    say "  $binary explain --config $work/postern.conf --id ID            # what was known of a session above: the id in brackets"
     wait "${pids[-1]}" || true
 else
     say "Done and cleaned up. ${bold}deploy/quickstart.sh --stay$plain keeps it running; policy/README.md says what a policy can do."

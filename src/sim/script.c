@@ -118,7 +118,7 @@ static char *shipped_path(const char *from, struct str name)
             return path.p;
     }
     buf_clear(&path);
-    buf_printf(&path, "/usr/share/postern/policy/%.*s.policy", STR_ARG(name));
+    buf_printf(&path, "%s/policy/%.*s.policy", POSTERN_DATA_DIRECTORY, STR_ARG(name));
     return buf_steal(&path);
 }
 
