@@ -68,6 +68,10 @@ static void advise_store(const struct settings *s, struct diags *diags)
         diag_add(diags, DIAG_ADVICE, (struct span){0}, "make the directory, writable for the user that Postern runs as, or set store-path",
                  "%s: greylist, marks, rates and history will be lost when the process ends", why);
     free(why);
+    const char *trouble = store_file_trouble(s);
+    if (trouble)
+        diag_add(diags, DIAG_WARNING, (struct span){0}, "move it away, or name another file", "store-path: %s: %s: mail will go on without greylist, marks, "
+                 "rates and history", s->store_path.n ? s->store_path.p : STORE_DEFAULT_PATH, trouble);
 }
 
 /* The certificates shown to clients, and the CAs that those of backends must lead to. */

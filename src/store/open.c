@@ -3,6 +3,7 @@
  * which tries again.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include "postern/base/source.h"
 #include "postern/store/open.h"
 #include "complain.h"
+#include "sqlite_db.h"
 
 enum { MEMORY_ENTRIES_MAX = 1000000, PASSWORD_MAX = 512 };
 
@@ -86,6 +88,25 @@ static struct store *patient(struct store *s, const struct settings *settings)
     if (s)
         s->patience_ms = settings->store_deadline;
     return s;
+}
+
+const char *store_file_trouble(const struct settings *s)
+{
+    enum { HEADER = 64, USER_VERSION_AT = 60 }; /* of the database header, sqlite.org/fileformat.html section 1.3 */
+    static const char magic[] = "SQLite format 3";
+    unsigned char header[HEADER] = {0};
+    FILE *f = s->store == STORE_SQLITE ? fopen(s->store_path.n ? s->store_path.p : STORE_DEFAULT_PATH, "re") : NULL;
+    if (!f)
+        return NULL;
+    size_t n = fread(header, 1, sizeof header, f);
+    fclose(f);
+    if (n == 0) /* made, and not written to yet */
+        return NULL;
+    if (n < sizeof header || memcmp(header, magic, sizeof magic) != 0)
+        return "it is no database of SQLite";
+    const unsigned char *v = header + USER_VERSION_AT;
+    unsigned long version = (unsigned long)v[0] << 24 | v[1] << 16 | v[2] << 8 | v[3];
+    return version > DATABASE_VERSION ? "it was made by a newer version of Postern" : NULL;
 }
 
 bool store_default_good(char **why)

@@ -26,6 +26,8 @@ struct store *store_open(struct loop *l, struct network *n, struct resolver *nam
 bool store_settings_good(const struct settings *s, char **error);
 /* Without store-path: can STORE_DEFAULT_PATH be used? False with *why (heap text): the store will be in memory. */
 bool store_default_good(char **why);
+/* Why the file that is there cannot be used, as its header says; NULL: nothing speaks against it. The store would run, and each operation fail. */
+const char *store_file_trouble(const struct settings *s);
 
 /* Reads the files that the settings name (Redis: those for TLS, the password) anew, for connections from now on; the one that runs, and what is in
  * flight on it, goes on. s was opened with the same settings. False with *error (heap text): one of them is no good; all stays as it was. */

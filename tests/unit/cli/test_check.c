@@ -49,6 +49,14 @@ static void write_certificate(const char *name, int days)
     buf_free(&key);
 }
 
+/* The header of a database whose schema has this version, and nothing else. */
+static void write_database(const char *name, char version)
+{
+    char header[100] = "SQLite format 3";
+    header[63] = version;
+    write_file(name, (struct str){header, sizeof header});
+}
+
 static void set_up(void)
 {
     strcpy(directory, "/tmp/postern-check-XXXXXX");
@@ -56,6 +64,8 @@ static void set_up(void)
     write_file("p.policy", STR("stage rcpt\n  rule everybody: accept\n"));
     write_file("none.policy", STR("list friends ip { 192.0.2.0/24 }\n"));
     write_file("empty.pem", STR(""));
+    write_database("new.db", 99);
+    write_database("ours.db", 1);
     write_certificate("good.pem", 90);
     write_certificate("soon.pem", 3);
     write_certificate("old.pem", -3);
@@ -63,7 +73,7 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-    static const char *const files[] = {"p.policy", "none.policy", "empty.pem", "good.pem", "soon.pem", "old.pem", "postern.conf"};
+    static const char *const files[] = {"p.policy", "none.policy", "empty.pem", "good.pem", "soon.pem", "old.pem", "new.db", "ours.db", "postern.conf"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         unlink(path_of(files[i]));
     rmdir(directory);
@@ -95,6 +105,10 @@ static const struct { const char *lines; int status; const char *out, *error; } 
     {"journal \"nowhere/journal\"", 1, "", "/nowhere: No such file or directory\nmake it, writable for the user"},
     {"store sqlite\nstore-path \".\"", 1, "", "is a directory; write the name of a file in it"},
     {"store sqlite\nstore-path \"x.db\"", 0, ": good\n", ""},
+    {"store sqlite\nstore-path \"old.pem\"", 0, ": good, with warnings\n", "old.pem: it is no database of SQLite: mail will go on without greylist"},
+    {"store sqlite\nstore-path \"empty.pem\"", 0, ": good\n", ""},
+    {"store sqlite\nstore-path \"new.db\"", 0, ": good, with warnings\n", "new.db: it was made by a newer version of Postern"},
+    {"store sqlite\nstore-path \"ours.db\"", 0, ": good\n", ""},
     {"authserv-id \"our.test!inbound\"", 0, ": good\n", ""},
     {"authserv-id \"our test\"", 1, "", "authserv-id: 'our test' is not one word"},
     {"authserv-id \"our.test;\"", 1, "", "authserv-id: 'our.test;' is not one word"},
