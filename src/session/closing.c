@@ -2,8 +2,9 @@
  * closing.c - the end of a transaction, or of a connection without one: marks, passes, history and rates to the store, one log line, one journal
  * record.
  *
- * Evidence may come after the session went: monitor rules and later replays want it, and rates that are counted by it. So an ended transaction waits for the checks that were
- * started, at most until their deadlines (and while there are not too many waiting), then its record is written and it is freed.
+ * Evidence may come after the session went: monitor rules and later replays want it, and rates that are counted by it. So an ended transaction
+ * waits for the checks that were started, at most until their deadlines (and while there are not too many waiting), then its record is written and
+ * it is freed.
  */
 #include <stdlib.h>
 #include <string.h>
