@@ -49,6 +49,12 @@ static const char *read_all(int fd, struct buf *out)
     }
 }
 
+bool source_would_block(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
 static const char *read_fd(int fd, struct buf *out)
 {
     struct stat st;

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "postern/base/codec.h"
+#include "postern/base/source.h"
 #include "tls_internal.h"
 
 static const char ciphers_12[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
@@ -213,8 +214,21 @@ void tls_session_resume(struct tls_stream *x)
     }
 }
 
+/* OpenSSL would wait for a FIFO's writer, and all mail with it. */
+static bool readable(const char *file, char **error)
+{
+    if (!source_would_block(file)) {
+        return true;
+    }
+    *error = error_text(file, "not a regular file");
+    return false;
+}
+
 static bool load_authorities(SSL_CTX *ssl, const char *ca_file, char **error)
 {
+    if (ca_file && !readable(ca_file, error)) {
+        return false;
+    }
     if (ca_file ? SSL_CTX_load_verify_file(ssl, ca_file) : SSL_CTX_set_default_verify_paths(ssl)) {
         return true;
     }
@@ -227,6 +241,9 @@ static bool load_own(SSL_CTX *ssl, const struct tls_client_options *options, cha
     const char *key = options->key_file ? options->key_file : options->certificate_file;
     if (!options->certificate_file) {
         return true;
+    }
+    if (!readable(options->certificate_file, error) || !readable(key, error)) {
+        return false;
     }
     if (SSL_CTX_use_certificate_chain_file(ssl, options->certificate_file) != 1) {
         *error = error_text(options->certificate_file, tls_reason());

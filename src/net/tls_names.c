@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "postern/base/source.h"
 #include "tls_internal.h"
 
 struct certificate {
@@ -72,10 +73,22 @@ static bool fail(char **error, const char *where, const char *why)
     return false;
 }
 
-static BIO *open_pem(const char *file, struct str pem)
+/* NULL: it cannot be read, *error says why. */
+static BIO *open_pem(const char *file, struct str pem, char **error)
 {
+    if (!file) {
+        return BIO_new_mem_buf(pem.n ? pem.p : "", (int)pem.n);
+    }
+    if (source_would_block(file)) {
+        fail(error, file, "not a regular file");
+        return NULL;
+    }
     errno = 0;
-    return file ? BIO_new_file(file, "r") : BIO_new_mem_buf(pem.n ? pem.p : "", (int)pem.n);
+    BIO *in = BIO_new_file(file, "r");
+    if (!in) {
+        fail(error, file, errno ? strerror(errno) : tls_reason());
+    }
+    return in;
 }
 
 static int no_password(char *out, int n, int writing, void *context)
@@ -86,9 +99,9 @@ static int no_password(char *out, int n, int writing, void *context)
 
 static bool read_certificates(struct certificate *c, const struct tls_certificate *from, char **error)
 {
-    BIO *in = open_pem(from->file, from->certificate_pem);
+    BIO *in = open_pem(from->file, from->certificate_pem, error);
     if (!in) {
-        return fail(error, from->file, errno ? strerror(errno) : tls_reason());
+        return false;
     }
     c->x509 = PEM_read_bio_X509_AUX(in, NULL, no_password, NULL);
     c->chain = sk_X509_new_null();
@@ -112,9 +125,9 @@ static bool read_certificates(struct certificate *c, const struct tls_certificat
 static bool read_key(struct certificate *c, const struct tls_certificate *from, char **error)
 {
     const char *file = from->key_file ? from->key_file : from->file;
-    BIO *in = open_pem(file, from->key_pem);
+    BIO *in = open_pem(file, from->key_pem, error);
     if (!in) {
-        return fail(error, file, errno ? strerror(errno) : tls_reason());
+        return false;
     }
     c->key = PEM_read_bio_PrivateKey(in, NULL, no_password, NULL);
     BIO_free(in);

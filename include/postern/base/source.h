@@ -34,6 +34,8 @@ struct source_reader {
     struct source *(*read)(struct source_reader *r, const char *path, const char **error);
 };
 extern struct source_reader source_files; /* the file system; refuses files over 64 MB, non-files and NUL bytes */
+/* Would opening the file to read it hold us up, as a FIFO without a writer does? For libraries that open files by themselves. */
+bool source_would_block(const char *path);
 struct source *source_new(const char *name, struct str text);
 void source_free(struct source **s);
 /* The path `relative` as seen from the file `from` (absolute paths stay); heap string. */

@@ -3,6 +3,7 @@
 
 #include <openssl/pem.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct end client, server;
@@ -297,6 +298,26 @@ static void expect_error(struct tls_certificate c, const char *file, const char 
     cr_assert(str_eq(str_of(error), buf_view(&text)), "%s instead of %s", error, wanted);
     buf_free(&text);
     free(error);
+}
+
+/* Nobody writes into the FIFO: who opened it would wait for ever. */
+Test(tls_context, f_fifos)
+{
+    struct pem one = make("mx.example");
+    char *error = NULL, *certificate = write_file(one.certificate.p, one.certificate.n), *fifo = write_file("", 0);
+    cr_assert(unlink(fifo) == 0 && mkfifo(fifo, 0600) == 0);
+    expect_error((struct tls_certificate){.file = fifo}, fifo, "not a regular file");
+    expect_error((struct tls_certificate){.file = certificate, .key_file = fifo}, fifo, "not a regular file");
+    const struct tls_client_options clients[] = {{.verify = TLS_VERIFY_NAME, .ca_file = fifo}, {.certificate_file = fifo},
+                                                 {.certificate_file = certificate, .key_file = fifo}};
+    for (size_t i = 0; i < sizeof clients / sizeof *clients; i++) {
+        cr_assert_null(tls_context_client(&clients[i], &error));
+        cr_expect(str_starts(str_of(error), str_of(fifo)) && strstr(error, "not a regular file"), "%s", error);
+        free(error);
+    }
+    remove_file(fifo);
+    remove_file(certificate);
+    pem_free(&one);
 }
 
 Test(tls_context, f_files)
