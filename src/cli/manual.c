@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "postern/base/counters.h"
 #include "postern/ops/config.h"
 
 static void put_roff(struct buf *out, const char *text)
@@ -55,6 +56,47 @@ static void put_commands(struct buf *out)
     }
 }
 
+static void put_counters(struct buf *out)
+{
+    for (size_t i = 0; i < COUNTER_COUNT; i++) {
+        buf_cstr(out, ".TP\n.B ");
+        put_roff(out, counter_names[i]);
+        buf_char(out, '\n');
+        put_roff(out, counter_help[i]);
+        buf_cstr(out, ".\n");
+    }
+}
+
+/* How a transaction ended: the first word of its line in the log, and "end" in the journal. */
+static const struct { const char *word, *help; } ends[] = {
+    {"delivered", "the mail server behind took it"},
+    {"refused", "we refused the message for good, after the final dot"},
+    {"deferred", "we refused it for now"},
+    {"failed", "the mail server behind refused it, or was lost"},
+    {"no-recipients", "every recipient was refused: by a rule, by us, or by the mail server behind"},
+    {"reset", "the client gave it up (RSET)"},
+    {"client-left", "the client closed the connection, or said QUIT though it had a recipient"},
+    {"client-left-after-dot", "the mail server behind took it, and the client had gone before it could be told: it will send it again"},
+};
+
+static void put_log(struct buf *out)
+{
+    buf_cstr(out, ".SH LOG\n"
+                  "A line an event: time, level, event, then name=value. A transaction has one when it is over: how it ended, \\fBid\\fR (in brackets behind\n"
+                  "each refusal; \\fBpostern explain \\-\\-id\\fR takes it), client, helo, from, to, the \\fBrule\\fR that decided, the reply, milliseconds.\n");
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        buf_cstr(out, ".TP\n.B ");
+        put_roff(out, ends[i].word);
+        buf_char(out, '\n');
+        put_roff(out, ends[i].help);
+        buf_cstr(out, ".\n");
+    }
+    buf_cstr(out, ".PP\nWhere the connection was ended by us: timeout, errors, http, policy (421 or 521 of a rule), limit, shutdown. A connection without\n"
+                  "a transaction has one line of its own: no\\-transaction.\n"
+                  ".SH COUNTERS\nSince the start; USR1 asks for them.\n");
+    put_counters(out);
+}
+
 static void page_program(struct buf *out)
 {
     buf_cstr(out, ".TH POSTERN 8 \"\" \"Postern " POSTERN_VERSION "\" \"System administration\"\n"
@@ -69,8 +111,9 @@ static void page_program(struct buf *out)
     buf_cstr(out, ".SH SIGNALS\nOf \\fBpostern run\\fR.\n"
                   ".TP\n.B HUP\nThe policy and the shadow policy, the certificates and keys, the CA files of backends, and Redis's TLS files and password are read again, for connections from then on; what has errors is logged, and what runs stays. The journal is reopened. The configuration itself does not change: the log names the settings whose change needs a restart.\n"
                   ".TP\n.B USR1\nAll counters are written to the log.\n"
-                  ".TP\n.B TERM, INT\nListeners close, idle clients are told 421, transactions finish, for at most drain\\-time. A second one stops at once.\n"
-                  ".SH EXIT STATUS\n"
+                  ".TP\n.B TERM, INT\nListeners close, idle clients are told 421, transactions finish, for at most drain\\-time. A second one stops at once.\n");
+    put_log(out);
+    buf_cstr(out, ".SH EXIT STATUS\n"
                   "0: it went well. 1: something is wrong (errors in a file, a port that is taken, failed tests). 2: it was called wrongly.\n"
                   ".SH FILES\n.TP\n.I postern.conf\nThe configuration, see \\fBpostern.conf\\fR(5); its path is always given.\n"
                   ".TP\n.I default.policy\nThe policy as shipped.\n"

@@ -87,10 +87,12 @@ static void bury(void *p)
     free(s);
 }
 
-/* What a transaction that was open is recorded as. */
-static const char *cut_short(enum hangup why)
+/* What a transaction that was open is recorded as. Who has no recipient has nothing to stay for: QUIT is then what RSET is. */
+static const char *cut_short(const struct session *s, enum hangup why)
 {
-    return why == HANGUP_CLIENT || why == HANGUP_QUIT ? "client-left" : hangup_words[why];
+    if (why == HANGUP_QUIT)
+        return s->t->accepted ? "client-left" : "no-recipients";
+    return why == HANGUP_CLIENT ? "client-left" : hangup_words[why];
 }
 
 void session_end(struct session *s, enum hangup why)
@@ -103,7 +105,7 @@ void session_end(struct session *s, enum hangup why)
     rates_connection(s);
     if (s->t) {
         relay_abandon(s);
-        transaction_end(s, cut_short(why));
+        transaction_end(s, cut_short(s, why));
     } else if (!s->had_transaction) {
         closing_connection(s, why);
     }
