@@ -29,7 +29,7 @@ static void expect_access(struct diags *diags, const char *path, int mode, const
 {
     if (access(path, mode) == 0)
         return;
-    const char *hint = errno == ENOENT ? "make it, writable for the user that Postern runs as" : "the user that Postern runs as, and this check, must be able to";
+    const char *hint = errno == ENOENT ? "make it, writable for the user that Postern runs as" : "let the user that Postern runs as, and this check, do so";
     diag_add(diags, DIAG_ERROR, (struct span){0}, hint, "%s %s: %s", what, path, strerrordesc_np(errno));
 }
 
@@ -83,7 +83,8 @@ static void check_certificates(const struct settings *s, struct diags *diags)
     clock_real(&now);
     struct tls_context *c = s->certificate_count ? load_certificates(s, now.wall_ms, NULL, &error) : NULL;
     if (error)
-        diag_add(diags, DIAG_ERROR, (struct span){0}, NULL, "certificate: %s", error);
+        diag_add(diags, DIAG_ERROR, (struct span){0}, strstr(error, strerrordesc_np(EACCES)) ? "let the user that Postern runs as read it, and nobody else" : NULL,
+                 "certificate: %s", error);
     else if (c && tls_context_expires(c) < now.wall_ms)
         diag_add(diags, DIAG_WARNING, (struct span){0}, "clients that verify it will not deliver", "certificate: one ended at %s",
                  time_rfc3339(tls_context_expires(c), when));
