@@ -71,6 +71,8 @@ bool greylist_pass(struct scope *recipient, struct store_operation *op)
 {
     const struct settings *set = recipient->world->settings;
 
+    if (!recipient->touch) /* a monitor rule looked: what it sees earns nobody anything */
+        return false;
     if (recipient->greylist_settled || scope_of(recipient, STAGE_MAIL)->subject->sender.null ||
         facts_get(&recipient->facts, FACT_GREYLIST_KEY)->state != FACT_KNOWN)
         return false;
