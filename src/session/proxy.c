@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 
+#include "postern/base/log.h"
 #include "postern/net/tls.h"
 #include "session.h"
 
@@ -110,14 +111,37 @@ static void turn_away(struct proxy *p, struct stream *client, enum reply_id id, 
     count(COUNTER_CONNECTIONS_REFUSED);
 }
 
+/* The first one whom a limit keeps out is named in the log, then one a minute: a flood of connections must not become one of lines. */
+static void say_kept_out(struct proxy *p, const struct addr_port *peer, const char *limit)
+{
+    enum { SAY_MS = 60000 };
+    uint64_t now = loop_now(p->parts.loop);
+    if (p->door_said_ms != 0 && now - p->door_said_ms < SAY_MS) {
+        p->door_unsaid++;
+        return;
+    }
+    struct log_line line;
+    log_begin(&line, LOG_WARN_, "connection-refused");
+    log_addr(&line, "client", &peer->addr);
+    log_cstr(&line, "limit", limit);
+    if (p->door_unsaid > 0)
+        log_u64(&line, "others-since-last", p->door_unsaid);
+    log_end(&line);
+    p->door_said_ms = now;
+    p->door_unsaid = 0;
+}
+
 bool proxy_admit(struct proxy *p, const struct addr_port *peer, enum reply_id *refusal)
 {
     const struct settings *set = p->parts.settings;
     char address[ADDR_TEXT], network[PREFIX_TEXT];
     struct str by_client = client_key(&peer->addr, address), by_network = network_key(&peer->addr, network);
     *refusal = REPLY_TOO_MANY_CONNECTIONS;
-    if (tally(p->per_client, by_client) >= set->max_per_client || tally(p->per_network, by_network) >= set->max_per_network)
+    bool client_full = tally(p->per_client, by_client) >= set->max_per_client;
+    if (client_full || tally(p->per_network, by_network) >= set->max_per_network) {
+        say_kept_out(p, peer, client_full ? "max-per-client" : "max-per-network");
         return false;
+    }
     tally_add(p->per_client, by_client, 1);
     tally_add(p->per_network, by_network, 1);
     return true;
@@ -133,6 +157,7 @@ void proxy_accept(struct proxy *p, struct stream *client, const struct arrival *
     enum reply_id refusal = REPLY_SHUTDOWN;
     bool welcome = !p->draining;
     if (welcome && p->session_count >= p->parts.settings->max_sessions) {
+        say_kept_out(p, &arrival->peer, "max-sessions");
         refusal = REPLY_TOO_BUSY;
         welcome = false;
     }

@@ -40,12 +40,14 @@ struct proxy {
     void (*drained)(void *context);
     void *drained_context;
     struct task drain_task;
+    uint64_t door_said_ms;       /* when the log last named somebody whom a limit of connections kept out; 0: never */
+    uint64_t door_unsaid;        /* how many it did not name since */
     char *scratch;               /* READ_CHUNK octets, for whoever runs */
     size_t moved;                /* octets that the run at hand has read, or given to a backend: at RUN_OCTETS it is the others' turn */
 };
 
 void proxy_session_gone(struct proxy *p, const struct addr_port *peer);
-bool proxy_admit(struct proxy *p, const struct addr_port *peer, enum reply_id *refusal); /* counts it, or says why not */
+bool proxy_admit(struct proxy *p, const struct addr_port *peer, enum reply_id *refusal); /* counts it, or says why not, in the log too */
 void proxy_check_drained(struct proxy *p);
 /* Closes a client's stream behind what is queued on it (linger.c). */
 void linger_close(struct proxy *p, struct stream **stream);
