@@ -4,7 +4,6 @@
  * The policy is read even when the configuration has errors, as long as it is known which one.
  */
 #include <errno.h>
-#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -44,9 +43,10 @@ static void check_journal(const char *path, struct diags *diags)
         expect_access(diags, path, W_OK, "journal: cannot write to");
         return;
     }
-    char *copy = xstrndup(path, strlen(path));
-    expect_access(diags, dirname(copy), W_OK | X_OK, "journal: cannot make it in");
-    free(copy);
+    const char *slash = strrchr(path, '/');
+    char *directory = slash ? xstrndup(path, slash > path ? (size_t)(slash - path) : 1) : xstrndup(".", 1);
+    expect_access(diags, directory, W_OK | X_OK, "journal: cannot make it in");
+    free(directory);
 }
 
 /* Where Postern writes. */
