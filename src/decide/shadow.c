@@ -2,7 +2,7 @@
  * shadow.c - the shadow policy's judgement of one transaction: its stages walked over the evidence that its scopes see, combined as those of
  * the applied policy are, and compared with what that one did.
  *
- * It is run again from its start until nothing is lacking. Each stage's turn came when the applied policy had decided it or passed it over
+ * It is run again until nothing is lacking; what has been decided stays, since facts are written once. Each stage's turn came when the applied policy had decided it or passed it over
  * (shadow_settle); of stages whose turn never came nothing is said. An `accept` of the shadow's ends the walking of its stages, whatever the
  * applied policy went on to look at.
  *
@@ -38,10 +38,11 @@ bool shadow_gather(struct scope *s)
 
 /* --- one stage ------------------------------------------------------------------------------------------------------------------ */
 
-struct judging {
+struct judging { /* how far it has come; in the shadow's arena */
     const struct record *applied;
     struct shadow *out;
     struct stage_verdict *v;   /* out->record.verdicts; rcpt: of the recipient at hand */
+    bool heard;                /* all recipients have been decided, and what follows is known: */
     struct outcome outcome, applied_outcome;
     struct str class;          /* of the message; empty: no recipient of it goes on */
     struct scope **recipients; /* those that do */
@@ -67,7 +68,7 @@ static enum decide_result decide(struct scope *s, struct str id, struct stage_ve
 static enum decide_result judge_stage(struct judging *g, struct scope *s)
 {
     struct str id = s->stage <= STAGE_HELO ? g->applied->session_id : g->applied->id;
-    if (decide(s, id, g->v, g) == DECIDE_DONE)
+    if (g->v[s->stage].present || decide(s, id, g->v, g) == DECIDE_DONE)
         return DECIDE_DONE;
     if (!g->out->undecided)
         g->out->undecided = stage_names[s->stage];
@@ -123,10 +124,8 @@ static enum fate fate_of(enum action action)
     return action == ACTION_REJECT ? REFUSED : action == ACTION_TEMPFAIL ? DEFERRED : GOES_ON;
 }
 
-static void differs(struct judging *g, enum action was, enum action is, struct str phrase)
+static void differs(struct judging *g, struct str phrase)
 {
-    if (fate_of(was) == fate_of(is) || g->out->differs)
-        return;
     g->out->differs = true;
     g->out->difference = phrase;
 }
@@ -147,50 +146,56 @@ static void goes_on(struct judging *g, struct scope *s, struct str class)
     g->recipients[g->recipient_count++] = s;
 }
 
-static enum decide_result judge_recipient(struct judging *g, const struct record_recipient *was, struct record_recipient *to)
+static bool passes_rcpt(const struct judging *g)
+{
+    return ruling_of(g->v, STAGE_MAIL).skip_rest;
+}
+
+/* Stage rcpt of one; behind an accept there is nothing to decide. */
+static enum decide_result judge_recipient(struct judging *g, struct record_recipient *to)
+{
+    g->v[STAGE_RCPT] = to->verdict;
+    enum decide_result result = !to->scope || passes_rcpt(g) ? DECIDE_DONE : judge_stage(g, to->scope);
+    to->verdict = g->v[STAGE_RCPT];
+    g->v[STAGE_RCPT].present = false;
+    return result;
+}
+
+/* What a recipient that has been decided makes of the whole. */
+static void hear_recipient(struct judging *g, const struct record_recipient *was, const struct record_recipient *to)
 {
     struct shadow *out = g->out;
     struct stage_verdict v[STAGE_COUNT];
     struct ruling then = applied_ruling(g->applied, was, v);
     if (was->scope)
         outcome_recipient(&g->applied_outcome, g->applied->policy, &then, &out->arena);
-    if (!was->scope || !is_settled(was->scope->shadow))
-        return DECIDE_DONE;
-    to->scope = was->scope->shadow;
-    g->v[STAGE_RCPT].present = false;
-    struct ruling ruling = ruling_of(g->v, STAGE_MAIL);
-    if (!ruling.skip_rest) {
-        if (judge_stage(g, to->scope) == DECIDE_NOT_YET)
-            return DECIDE_NOT_YET;
-        to->verdict = g->v[STAGE_RCPT];
-        ruling = ruling_of(g->v, STAGE_RCPT);
-    }
-    struct str phrase = ruling_summary(out->record.policy, &ruling, &out->arena), class = to->verdict.walk.class;
+    if (!to->scope)
+        return;
+    g->v[STAGE_RCPT] = to->verdict;
+    struct ruling ruling = ruling_of(g->v, STAGE_RCPT);
+    struct str class = to->verdict.walk.class;
     outcome_recipient(&g->outcome, out->record.policy, &ruling, &out->arena);
-    differs(g, then.action, ruling.action, phrase);
-    g->v[STAGE_RCPT].present = false;
+    if (!out->differs && fate_of(then.action) != fate_of(ruling.action))
+        differs(g, ruling_summary(out->record.policy, &ruling, &out->arena));
     if (was->accepted && ruling.action < ACTION_REJECT)
         goes_on(g, to->scope, ruling.action == ACTION_ACCEPT ? STR("accept") : class.n ? class : STR("normal"));
-    return DECIDE_DONE;
+    g->v[STAGE_RCPT].present = false;
 }
 
 static enum decide_result judge_recipients(struct judging *g)
 {
-    struct shadow *out = g->out;
-    struct record_recipient **last = &out->record.recipients;
     enum decide_result result = DECIDE_DONE;
-    size_t count = 0;
-    for (const struct record_recipient *r = g->applied->recipients; r; r = r->next)
-        count++;
-    g->recipients = arena_alloc(&out->arena, (count + 1) * sizeof *g->recipients);
-    for (const struct record_recipient *r = g->applied->recipients; r; r = r->next) {
-        struct record_recipient *to = arena_zalloc(&out->arena, sizeof *to);
-        to->address = r->address;
-        *last = to;
-        last = &to->next;
-        if (judge_recipient(g, r, to) == DECIDE_NOT_YET) /* the next ones may ask meanwhile */
+    if (g->heard)
+        return result;
+    for (struct record_recipient *to = g->out->record.recipients; to; to = to->next)
+        if (judge_recipient(g, to) == DECIDE_NOT_YET) /* the next ones may ask meanwhile */
             result = DECIDE_NOT_YET;
-    }
+    if (result == DECIDE_NOT_YET)
+        return result;
+    const struct record_recipient *was = g->applied->recipients;
+    for (const struct record_recipient *to = g->out->record.recipients; to; to = to->next, was = was->next)
+        hear_recipient(g, was, to);
+    g->heard = true;
     return result;
 }
 
@@ -204,18 +209,35 @@ static enum decide_result judge_data(struct judging *g)
     return str_eq(g->class, STR("accept")) ? DECIDE_DONE : judge_stage(g, s);
 }
 
+static void add_recipients(struct judging *g)
+{
+    struct record_recipient **last = &g->out->record.recipients;
+    size_t count = 0;
+    for (const struct record_recipient *was = g->applied->recipients; was; was = was->next, count++) {
+        struct record_recipient *to = arena_zalloc(&g->out->arena, sizeof *to);
+        to->address = was->address;
+        to->scope = was->scope && is_settled(was->scope->shadow) ? was->scope->shadow : NULL;
+        *last = to;
+        last = &to->next;
+    }
+    g->recipients = arena_alloc(&g->out->arena, (count + 1) * sizeof *g->recipients);
+}
+
 /* The record of the same transaction under the shadow, nothing judged yet. */
-static void begin(const struct record *applied, struct shadow *out)
+static struct judging *begin(const struct record *applied, struct shadow *out)
 {
     struct record *r = &out->record;
-    arena_clear(&out->arena);
-    *out = (struct shadow){.record = {.id = applied->id, .session_id = applied->session_id, .negative_limit = applied->negative_limit,
-                                      .help = applied->help, .policy = applied->scopes[STAGE_CONNECT]->shadow->policy}};
+    struct judging *g = arena_zalloc(&out->arena, sizeof *g);
+    *g = (struct judging){.applied = applied, .out = out, .v = r->verdicts};
+    *r = (struct record){.id = applied->id, .session_id = applied->session_id, .negative_limit = applied->negative_limit, .help = applied->help,
+                         .policy = applied->scopes[STAGE_CONNECT]->shadow->policy};
     for (int stage = 0; stage < STAGE_COUNT; stage++)
         r->scopes[stage] = applied->scopes[stage] ? applied->scopes[stage]->shadow : NULL;
     struct scope *earlier = shadow_sticky(applied->scopes[STAGE_HELO]);
     r->sticky_helo = earlier != NULL;
     r->sticky_scope = earlier ? earlier->shadow : NULL;
+    add_recipients(g);
+    return g;
 }
 
 static bool has_judged(const struct shadow *s)
@@ -228,17 +250,19 @@ static bool has_judged(const struct shadow *s)
 
 enum decide_result shadow_judge(const struct record *applied, struct shadow *out)
 {
-    struct judging g = {.applied = applied, .out = out, .v = out->record.verdicts};
-    begin(applied, out);
-    if (judge_before(&g) == DECIDE_NOT_YET || judge_recipients(&g) == DECIDE_NOT_YET || judge_data(&g) == DECIDE_NOT_YET) {
-        out->verdict = arena_printf(&out->arena, "undecided at %s", out->undecided);
-        out->differs = false;
+    if (!out->judging)
+        out->judging = begin(applied, out);
+    struct judging *g = out->judging;
+    out->undecided = NULL;
+    if (judge_before(g) == DECIDE_NOT_YET || judge_recipients(g) == DECIDE_NOT_YET || judge_data(g) == DECIDE_NOT_YET)
         return DECIDE_NOT_YET;
-    }
+    if (out->verdict.p)
+        return DECIDE_DONE;
     out->judged = has_judged(out);
-    out->verdict = outcome_summary(&g.outcome, out->record.policy, g.v, &out->arena);
-    if (out->judged)
-        differs(&g, outcome_action(&g.applied_outcome, applied->verdicts), outcome_action(&g.outcome, g.v), out->verdict);
+    out->verdict = outcome_summary(&g->outcome, out->record.policy, g->v, &out->arena);
+    bool same = fate_of(outcome_action(&g->applied_outcome, applied->verdicts)) == fate_of(outcome_action(&g->outcome, g->v));
+    if (out->judged && !out->differs && !same)
+        differs(g, out->verdict);
     return DECIDE_DONE;
 }
 

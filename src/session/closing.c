@@ -130,7 +130,7 @@ static void count_shadow(const struct shadow *s)
 {
     if (s->judged)
         count(COUNTER_SHADOW_JUDGED);
-    if (s->differs)
+    if (s->judged && s->differs)
         count(COUNTER_SHADOW_DIFFERS);
 }
 
@@ -181,7 +181,7 @@ static void write_log(struct transaction *t)
         log_u64(&l, "size", t->scopes[STAGE_DATA]->subject->content.size);
     if (reply.n)
         log_str(&l, "reply", reply);
-    if (t->shadow && t->shadow->differs)
+    if (t->shadow && t->shadow->judged && t->shadow->differs)
         log_str(&l, "shadow", t->shadow->difference);
     log_u64(&l, "ms", t->end_wall_ms - t->start_wall_ms);
     log_end(&l);

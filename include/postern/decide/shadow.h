@@ -29,14 +29,16 @@ struct scope *shadow_sticky(const struct scope *helo);
 
 struct shadow { /* what it would have done; whoever judges owns it */
     struct record record;     /* its scopes, its verdicts; the recipients are those of the applied record, in that order; scope NULL: not judged */
-    struct str verdict;       /* "reject by listed", "none"; "undecided at rcpt" when evidence was given up */
+    struct str verdict;       /* "reject by listed", "none"; STR_NONE while it is not DONE */
     bool judged;              /* some stage was judged, and all that could be has been decided */
     const char *undecided;    /* name of a stage whose facts are not all known; NULL: none */
     bool differs;             /* a recipient or the message would have fared otherwise: gone on, been refused, or been deferred */
     struct str difference;    /* the first such: "reject by listed" */
+    struct judging *judging;  /* how far it has come */
     struct arena arena;
 };
-/* Of a record whose scopes have shadows. May be called again and again; *out is {0} before the first call. */
+/* Of a record whose scopes have shadows. May be called again and again with that record, which stays as it is; *out is {0} before the
+ * first call. */
 enum decide_result shadow_judge(const struct record *applied, struct shadow *out);
 void shadow_clear(struct shadow *s);
 
