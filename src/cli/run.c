@@ -12,7 +12,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "postern/base/counters.h"
@@ -452,11 +454,21 @@ static void tear_down(struct running *r)
     settings_clear(&r->settings);
 }
 
+/* No program is started from here; whoever breaks in is not to gain anything by one that is setuid. Users are the service manager's affair. */
+static void renounce_privileges(void)
+{
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (geteuid() == 0)
+        log_note(LOG_WARN_, "runs-as-root", "start it as a user of its own, as deploy/postern.service does: a port below 1024 needs CAP_NET_BIND_SERVICE, "
+                 "and nothing needs more");
+}
+
 static int run(struct cli_args *a, const char *config)
 {
     struct running r = {.config = config};
     int status = EXIT_WRONG;
     if (read_files(&r, config) && set_up(&r, a)) {
+        renounce_privileges();
         watch_signals(&r);
         list_health_watch(r.health, r.policy, r.shadow);
         proxy_start(r.proxy);

@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 
-from parts.client import Client
+from parts.client import Client, plain_message
 from parts.postern import Postern
 from parts.process import expect, wait_until
 from parts.sink import Sink
@@ -89,3 +89,25 @@ def abandoned_transactions_are_no_burden(world):
         wait_until(lambda: sum(bool(r["recipients"]) for r in postern.journal()) >= 4, "the records of those beyond 20,000 recipients")
     postern.process.kill()
     silent.close()
+
+
+@scenario
+def modes_and_privileges(world):
+    """What the process keeps: no new privileges, files that others cannot read; and it says so when it was started as root."""
+    sink = world.keep(Sink())
+    folder = world.folder("kept")
+    store, journal = (os.path.join(folder, name) for name in ("store.db", "journal"))
+    umask = os.umask(0)
+    try:
+        postern = Postern(world, backend=f"127.0.0.1:{sink.port}", store="sqlite", store_path=f'"{store}"', journal=f'"{journal}"').serve()
+    finally:
+        os.umask(umask)
+    with open(f"/proc/{postern.process.pid}/status", encoding="ascii") as f:
+        expect("NoNewPrivs:\t1\n" in f.read(), "no new privileges")
+    with Client(postern.port) as c:
+        expect(c.deliver(plain_message("kept")).startswith("250 "), "mail passes")
+    wait_until(lambda: os.path.exists(journal) and os.path.getsize(journal), "the journal")
+    for path in (store, journal):
+        expect(os.stat(path).st_mode & 0o7137 == 0, f"{path} is not for others, whatever the umask: {os.stat(path).st_mode:o}")
+    expect(postern.logged("runs-as-root") == (os.geteuid() == 0), "root is warned")
+    postern.stop()
