@@ -92,11 +92,27 @@ def shipped_policy_over_real_dns(world):
         with open(path, "wb") as f:
             f.write(message)
         wrong += compare_with_explain(postern, record, source, helo, sender, recipient, path if dot else None, rule, what)
+        wrong += explained_by_its_id(postern, replies[0], record, rule, what)
     expect(not wrong, "\n" + "\n".join(wrong))
     postfix.drain()
     delivered = sum(1 for v in VERDICTS if v[4] == "250 ")
     expect_equal(len(postfix.mail("u")) + len(postfix.mail("postmaster")), delivered, "delivered messages")
     postern.stop()
+
+
+def explained_by_its_id(postern, reply, record, rule, what):
+    """A refusal of ours has an id behind it, by which explain finds the record; the policy of now is the one of then."""
+    bracket = re.search(r"\[([A-Z0-9]+\.\d+)\]$", reply)
+    if bool(bracket) != (record["recipients"][0]["by"] != "backend"):
+        return [f"{what}: id and who refused do not go together: {reply!r}, {record['recipients'][0]}"]
+    if bracket and bracket[1] != record["id"]:
+        return [f"{what}: {reply!r} is recorded as {record['id']}"]
+    done = postern.run("explain", "--config", postern.config, "--id", bracket[0] if bracket else record["id"])
+    said = done.stdout.decode()
+    parts = [f"Transaction {record['id']} at {record['time']}\n", f"{record['verdict']}; ended: {record['end']}, after ", ", for the same reasons\n"]
+    if rule:
+        parts.append(f"{record['recipients'][0]['reply']}  (said by the policy)\n")
+    return [f"{what}: explain --id lacks {part!r}:\n{said}{done.stderr.decode()}" for part in parts if part not in said]
 
 
 def identity(record):
