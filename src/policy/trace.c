@@ -59,7 +59,10 @@ static void put_seen(const struct policy *p, const struct saw *saw, struct buf *
     }
     struct buf value = {0};
     value_format(&value, saw->value);
-    escape_text(out, buf_view(&value));
+    if (value.n > 0)
+        escape_text(out, buf_view(&value));
+    else
+        buf_cstr(out, saw->value->type == FACT_TEXT ? "(empty)" : "(none)");
     buf_free(&value);
 }
 
