@@ -257,6 +257,7 @@ backend  $backend
 resolver 127.0.0.1:$resolver_port
 policy   "$root/policy/default.policy"
 journal  "$work/journal"
+store-path "$work/postern.db"
 CONF
 launch postern "$binary" run --config "$work/postern.conf"
 greets() { local line; { exec 3<>"/dev/tcp/127.0.0.1/$port" && read -r -t 2 line <&3 && [[ $line = 220* ]]; } 2>/dev/null; }
