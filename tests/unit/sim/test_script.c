@@ -135,6 +135,11 @@ Test(script, complaints)
         {"expect reject because x\n", 1, "expected by"},
         {"expect counter conections 1\n", 1, "unknown counter 'conections'"},
         {"expect fact spf\n", 1, "expected the value of spf"},
+        {"expect shadow\n", 1, "expected same, differs, a verdict, or fact"},
+        {"expect shadow refused\n", 1, "cannot expect 'refused' of the shadow"},
+        {"expect shadow reject because x\n", 1, "expected by"},
+        {"expect shadow fact spf\n", 1, "expected the value of spf"},
+        {"shadow\nstage rcpt\n  rule a: rejct\nend\nS: 220 *\n", 3, "unknown effect 'rejct'"},
         {"close now\n", 1, "expected the end of the line"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
