@@ -2,9 +2,9 @@
  * shadow.c - the shadow policy's judgement of one transaction: its stages walked over the evidence that its scopes see, combined as those of
  * the applied policy are, and compared with what that one did.
  *
- * It is run again until nothing is lacking; what has been decided stays, since facts are written once. Each stage's turn came when the applied policy had decided it or passed it over
- * (shadow_settle); of stages whose turn never came nothing is said. An `accept` of the shadow's ends the walking of its stages, whatever the
- * applied policy went on to look at.
+ * It is run again until nothing is lacking; what has been decided stays, since facts are written once. Each stage's turn came when the applied
+ * policy had decided it or passed it over (shadow_settle); of stages whose turn never came nothing is said. An `accept` of the shadow's ends
+ * the walking of its stages, whatever the applied policy went on to look at.
  *
  * Stage data is judged when some recipient that was accepted goes on here, too. It speaks for those that do, and of several classes for that of
  * the first: the others would have been told to come again. Class "accept" is not judged there.
