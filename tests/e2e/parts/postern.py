@@ -27,6 +27,8 @@ class Postern:
         self.settings = {"hostname": "mx.example.org", "domains": "example.org, example.net", "listen": f"127.0.0.1:{self.port}",
                          "resolver": "127.0.0.1:1", "policy": '"test.policy"', "journal": '"journal"', "help": "postmaster@example.org",
                          "spool_directory": f'"{self.folder}"', "max_per_client": 1000, "max_per_network": 1000, "backend_probe": "1s"}
+        if "resolver" not in settings: # nothing listens there, and not every question is refused at once
+            self.settings["dns_timeout"] = "50ms"
         self.settings.update(settings)
         if isinstance(policy, os.PathLike):
             self.settings["policy"] = f'"{os.fspath(policy)}"'
