@@ -199,7 +199,6 @@ static void write_record(struct transaction *t)
     record_write(&r, &line);
     t->proxy->parts.journal(t->proxy->parts.journal_context, buf_view(&line));
     buf_free(&line);
-    count(COUNTER_JOURNAL_RECORDS);
 }
 
 /* --- waiting for late evidence ------------------------------------------------------------------------------------------------- */

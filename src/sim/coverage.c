@@ -7,6 +7,7 @@
 
 /* Events that cannot happen in a simulated world: each with its reason, and where it is tested instead. */
 static const struct { enum counter id; const char *reason; } elsewhere[] = {
+    {COUNTER_JOURNAL_RECORDS, "a journal counts what it has written (tests/unit/ops/test_journal.c)"},
     {COUNTER_JOURNAL_ERRORS, "a journal is a file; a transcript's is kept in memory (tests/unit/ops/test_journal.c)"},
 };
 

@@ -219,6 +219,7 @@ def foreign_bytes(world):
         expect(c.content(plain_message("foreign")).startswith("250 "), "taken")
         c.say("QUIT")
     record = postern.record(lambda r: len(r["recipients"]) == 2)
+    wait_until(lambda: postern.counter("journal-records") == len(postern.journal()), "the counter of records to be their number")
     expect_equal(record["stages"]["mail"]["facts"]["mail.from"][0].split("@")[1], "sender.example", "the sender in the record")
     for refusal in (heard, record["recipients"][0]["reply"]):
         expect(all(31 < ord(ch) < 127 for ch in refusal), f"a printable refusal: {refusal!r}")
