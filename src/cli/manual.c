@@ -91,8 +91,9 @@ static void put_log(struct buf *out)
         put_roff(out, ends[i].help);
         buf_cstr(out, ".\n");
     }
-    buf_cstr(out, ".PP\nWhere the connection was ended by us: timeout, errors, http, policy (421 or 521 of a rule), limit, shutdown. A connection without\n"
-                  "a transaction has one line of its own: no\\-transaction.\n"
+    buf_cstr(out, ".PP\nWhere the connection was ended by us: timeout, errors, http, policy (421 or 521 of a rule), limit (no mail server\n"
+                  "behind has answered yet), shutdown. A connection without a transaction has one line of its own: no\\-transaction. Of those whom a limit of\n"
+                  "connections keeps out connection\\-refused names one a minute.\n"
                   ".SH COUNTERS\nSince the start; USR1 asks for them.\n");
     put_counters(out);
 }
