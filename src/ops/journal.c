@@ -96,6 +96,8 @@ static void flush_due(struct timer *t)
 
 void journal_write(struct journal *j, struct str line)
 {
+    if (j->pending.n + line.n > PENDING_MAX && j->pending.n > 0 && j->error == 0)
+        journal_flush(j); /* else nobody hears of a transaction that is made big enough */
     if (j->pending.n + line.n > PENDING_MAX && j->pending.n > 0) {
         count(COUNTER_JOURNAL_ERRORS);
         j->lost++;

@@ -164,6 +164,31 @@ Test(journal, a_full_disk_is_counted_and_said_once_a_minute)
     loop_free(&l);
 }
 
+/* A record of thousands of recipients behind one that waits: neither is lost. */
+Test(journal, a_line_longer_than_what_may_wait)
+{
+    enum { LONG = 3 << 20 };
+    struct loop *l = loop_new_simulated(0);
+    char *error = NULL;
+    struct journal *j = journal_open(l, path, &error);
+    struct buf line = {0};
+    memset(buf_room(&line, LONG), 'x', LONG);
+    line.n = LONG;
+    buf_char(&line, '\n');
+    journal_write(j, STR("first\n"));
+    journal_write(j, buf_view(&line));
+    journal_write(j, STR("last\n"));
+    journal_close(&j);
+    char *all = contents(path);
+    cr_expect_eq(strlen(all), 6 + LONG + 1 + 5);
+    cr_expect(str_starts(str_of(all), STR("first\nxxx")));
+    cr_expect_eq(counters[COUNTER_JOURNAL_RECORDS], 3);
+    cr_expect_eq(counters[COUNTER_JOURNAL_ERRORS], 0);
+    free(all);
+    buf_free(&line);
+    loop_free(&l);
+}
+
 /* A pipe takes 64 KB: the rest of a line that was begun comes exactly where it was cut when there is room again. */
 Test(journal, what_a_slow_reader_leaves_comes_later)
 {
