@@ -34,7 +34,7 @@ def load(postern, phase, each=EACH):
             c.say("EHLO client.example")
             for i in range(each):
                 mark = f"{phase}.{number}.{i}"
-                reply = c.deliver(plain_message(mark), helo=None, sender=f"{phase}@sender{number}.example")
+                reply = c.deliver(plain_message(mark), helo=None, sender=f"{phase}@{phase}{number}.example") # who is known only reads
                 if reply.startswith("250 "):
                     taken.append(mark)
 
