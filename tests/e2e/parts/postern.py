@@ -94,13 +94,15 @@ class Postern:
         return int(re.findall(rf"\b{name}=(\d+)", self.log())[-1])
 
     def journal(self):
-        """Every record; a line that is not JSON is a failure."""
-        try:
-            with open(self.journal_path, "rb") as f:
-                lines = f.read().split(b"\n")
-        except FileNotFoundError:
-            return []
-        expect_equal(lines[-1], b"", "the end of the journal's last line")
+        """Every record; a line that is not JSON is a failure. A reader may see the half of what is being written: it looks again."""
+        def whole():
+            try:
+                with open(self.journal_path, "rb") as f:
+                    lines = f.read().split(b"\n")
+            except FileNotFoundError:
+                return [b""]
+            return lines if lines[-1] == b"" else None
+        lines = wait_until(whole, "the end of the journal's last line", 5)
         try:
             return [json.loads(line) for line in lines[:-1]]
         except ValueError as error:
