@@ -29,6 +29,8 @@ class Postern:
                          "spool_directory": f'"{self.folder}"', "max_per_client": 1000, "max_per_network": 1000, "backend_probe": "1s"}
         if "resolver" not in settings: # nothing listens there, and not every question is refused at once
             self.settings["dns_timeout"] = "50ms"
+        if not any(name in settings for name in ("store", "store_path")): # not the machine's own
+            self.settings["store_path"] = f'"{self.folder}/postern.db"'
         self.settings.update(settings)
         if isinstance(policy, os.PathLike):
             self.settings["policy"] = f'"{os.fspath(policy)}"'
