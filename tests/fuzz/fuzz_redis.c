@@ -21,7 +21,7 @@ static void judge(const struct store_operation *op, const struct redis_said *rep
         buf_cstr(seen, redis_error_text(reply->text));
     if (redis_understand(op, reply, &r, page)) {
         assert(!r.error && r.row.expires_ms <= STORE_FOREVER && r.row.passed <= STORE_FOREVER && r.count <= STORE_FOREVER);
-        assert(r.ruling == STORE_NO_RULING || (r.ruling <= STORE_DENIED && op->kind == STORE_GREYLIST));
+        assert(r.ruling == STORE_NO_RULING || (r.ruling <= STORE_DENIED && (op->kind == STORE_GREYLIST || op->kind >= STORE_ALLOW)));
         assert(r.entry_count <= STORE_PAGE_MAX && (page || !r.entries));
         for (size_t i = 0; i < r.entry_count; i++) {
             assert(r.entries[i].key.n <= STORE_KEY_MAX);

@@ -1,6 +1,7 @@
 """
 A private Postfix: own configuration, queue and data directories, one smtpd on a free port, virtual(8) delivering to Maildirs. It rewrites no
-header and adds no missing field, so that what it delivers is what it was given, below the fields of delivery.
+header and adds no missing field, so that what it delivers is what it was given, below the fields of delivery. Its queue manager looks at
+what came in each second, not only when told: a message that it skipped because it was just being put off would wait for the next one.
 """
 import glob
 import os
@@ -47,7 +48,7 @@ default_transport = error:no mail leaves this instance
 
 MASTER = """127.0.0.1:{port} inet n - n - 100 smtpd
 cleanup   unix  n - n - 0 cleanup
-qmgr      unix  n - n 300 1 qmgr
+qmgr      unix  n - n 1 1 qmgr
 rewrite   unix  - - n - - trivial-rewrite
 bounce    unix  - - n - 0 bounce
 defer     unix  - - n - 0 bounce

@@ -358,6 +358,6 @@ def postfix_retries_through_the_greylist(world):
     wait_until(lambda: sum(r["end"].startswith("delivered") for r in postern.journal()) >= messages, "the journal to have all")
     first_tries = [r for r in postern.journal() if any(x["facts"].get("greylist.age", [0])[0] is None for x in r["recipients"])]
     expect(len(first_tries) >= messages, "every message was a first contact once")
-    expect(postern.logged("delivered") >= messages and "Greylisted" in postern.log(), "the log shows both")
+    wait_until(lambda: postern.logged("delivered") >= messages and "Greylisted" in postern.log(), "the log to show both")
     expect_equal(postern.logged("store-failed"), 0, "store errors")
     postern.stop()
