@@ -2,7 +2,8 @@
  * sqlite.c - the store in a file: one thread owns the connection, so that neither a slow disk nor a checkpoint ever stops the
  * loop.
  *
- *     loop     start: the operation is copied into a request, which is posted (bounded: beyond it the request fails at once)
+ *     loop     start: the operation is copied into a request (bounded: beyond it the request fails at once); those of one turn are
+ *              posted together, by the task
  *     thread   takes what is posted, runs it in transactions of at most 50, posts it back, writes to an eventfd. A transaction in
  *              which nobody is sure to write (greylist checks write for strangers only) begins as a reader and becomes the
  *              writer when one does. Between transactions it sweeps expired rows, at most 100 of a kind at a time
@@ -64,12 +65,13 @@ struct sqlite {
     pthread_t thread;
     bool threadless;         /* it could not be started: every operation fails */
     box posted, answered;    /* to the thread, and back */
-    atomic_size_t waiting;   /* posted, and not yet taken for a transaction */
+    atomic_size_t waiting;   /* started, and not yet taken for a transaction */
     atomic_bool asleep;      /* the thread wants to be woken when something is posted */
     atomic_bool stopping;
     int to_thread, to_loop;  /* eventfds */
     struct watch watch;
     struct task task;
+    struct link *newest, *oldest; /* the loop's own: started in this turn, to be posted; a chain from the newest on */
     struct queue refused;    /* the loop's own: there was no room */
     struct queue line;       /* the loop's own: given to the thread and not told yet, in order */
     /* the thread's own */
@@ -321,9 +323,21 @@ static void tell_all(struct queue *q)
     }
 }
 
-static void tell(struct task *t)
+/* All of this turn at once, so that the thread is woken once, and has work for one transaction. */
+static void post(struct sqlite *s)
+{
+    if (!s->newest)
+        return;
+    box_put(&s->posted, s->newest, s->oldest);
+    s->newest = s->oldest = NULL;
+    if (atomic_exchange(&s->asleep, false))
+        ring(s->to_thread);
+}
+
+static void run_task(struct task *t)
 {
     struct sqlite *s = (struct sqlite *)(void *)((char *)t - offsetof(struct sqlite, task));
+    post(s);
     struct queue refused = s->refused, answered;
     queue_init(&s->refused);
     queue_init(&answered);
@@ -345,15 +359,15 @@ static struct store_request *sqlite_start(struct store *store, const struct stor
         r->result.error = s->threadless ? "no thread could be started for the database"
                                         : "too many operations are waiting for the disk";
         queue_add(&s->refused, &r->link);
-        loop_wake(store->loop, &s->task);
     } else {
         r->started_ms = loop_now(store->loop);
         queue_add(&s->line, &r->line);
         atomic_fetch_add(&s->waiting, 1);
-        box_put(&s->posted, &r->link, &r->link);
-        if (atomic_exchange(&s->asleep, false))
-            ring(s->to_thread);
+        r->link.next = s->newest;
+        s->newest = &r->link;
+        s->oldest = s->oldest ? s->oldest : &r->link;
     }
+    loop_wake(store->loop, &s->task);
     return r;
 }
 
@@ -385,6 +399,7 @@ static void sqlite_destroy(struct store *store)
 {
     struct sqlite *s = sqlite_of(store);
     struct timespec until;
+    post(s);
     atomic_store(&s->stopping, true);
     ring(s->to_thread);
     clock_gettime(CLOCK_REALTIME, &until);
@@ -424,7 +439,7 @@ struct store *store_sqlite(struct loop *l, const char *path)
     s->path = xstrndup(path, strlen(path));
     s->database = (struct database){.path = s->path};
     s->closed_because = "the database is not open yet";
-    s->task.run = tell;
+    s->task.run = run_task;
     s->watch.ready = event_ready;
     queue_init(&s->queue);
     queue_init(&s->refused);
