@@ -106,8 +106,7 @@ def descriptors_run_out(world):
     with Client(postern.port) as c:
         c.say("EHLO client.example")
         c.say("MAIL FROM:<a@sender.example>")
-        taken = {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")}
-        allow(next(n for n in range(1024) if n not in taken))
+        allow(3) # those that are open stay so, and whatever is closed cannot be had again
         expect_equal(c.say("RCPT TO:<u@example.org>")[:10], "451 4.3.2 ", "RCPT without a descriptor for the backend")
         late = []
         newcomer = threading.Thread(target=lambda: late.append(Client(postern.port)), daemon=True)
