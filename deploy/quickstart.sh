@@ -73,8 +73,19 @@ fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/postern-quickstart.XXXXXX")
 chmod 755 "$work"
 pids=()
+stop_postfix() { # start-fg does not hand the signal on to the master, which has a session of its own
+    local pid
+    pid=$(tr -d ' \n' 2>/dev/null <"$work/postfix/queue/pid/master.pid") && [ -n "$pid" ] || return 0
+    kill "$pid" 2>/dev/null || return 0
+    for ((i = 0; i < 30; i++)); do
+        kill -0 "$pid" 2>/dev/null || return 0
+        sleep 0.1
+    done
+    kill -KILL "$pid" 2>/dev/null || true # it may wait for its own log for ever
+}
 clean_up() {
     trap - EXIT INT TERM
+    stop_postfix 2>/dev/null
     for ((i = ${#pids[@]} - 1; i >= 0; i--)); do
         kill "${pids[i]}" 2>/dev/null || true
         wait "${pids[i]}" 2>/dev/null || true
