@@ -32,8 +32,7 @@ enum check_result check_greylist(struct scope *s, const struct check_run *run)
 {
     const struct settings *set = s->world->settings;
     uint64_t now = loop_wall(s->world->loop);
-    struct store_operation op = {.kind = STORE_GREYLIST, .mode = s->touch ? STORE_TOUCH : STORE_PEEK, .now_ms = now,
-                                 .ttl_ms = set->greylist_window,
+    struct store_operation op = {.kind = STORE_GREYLIST, .mode = s->touch ? STORE_TOUCH : STORE_PEEK, .now_ms = now, .ttl_ms = set->greylist_window,
                                  .life_ms = set->greylist_life, .passes_known = set->greylist_passes};
     struct str domains[STORE_RULED_DOMAINS_MAX];
 

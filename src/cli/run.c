@@ -1,12 +1,9 @@
 /*
  * run.c - `postern run`: the proxy with the real world in its hands: loop, sockets, DNS, store, journal, log; and what signals ask of it.
  *
- *     HUP        policies, certificates and the store's files are read again (what has errors is logged, what runs stays); the journal is reopened;
- *                the configuration is read too, but only to say what in it needs a restart
+ *     HUP        files are read again (reload.c)
  *     USR1       counters to the log
  *     TERM, INT  listeners close, idle clients are told 421, transactions finish, at most drain-time; a second one stops at once
- *
- * Everything is owned by struct running and given back in the reverse order of its making.
  */
 #include <errno.h>
 #include <signal.h>
@@ -16,39 +13,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "cli.h"
 #include "postern/base/counters.h"
-#include "postern/base/log.h"
-#include "postern/checks/dnsbl.h"
-#include "postern/net/tls.h"
 #include "postern/ops/config.h"
-#include "postern/ops/journal.h"
-#include "postern/session/proxy.h"
 #include "postern/store/open.h"
+#include "running.h"
 
-enum { LOG_FLUSH_MS = 100, LOG_IDLE_MS = 1000, SIGNALS = 5 };
-
-struct running {
-    const char *config;
-    struct settings settings;
-    struct policy *policy, *shadow; /* shadow NULL: none */
-    struct loop *loop;
-    struct network *network;
-    struct resolver *resolver;
-    struct store *store;
-    struct list_health *health;
-    struct journal *journal;
-    struct proxy *proxy;
-    struct tls_context *tls;
-    bool ran;
-    size_t cut; /* sessions that were still there at the end */
-    struct listener **listeners;
-    size_t listener_count;
-    struct signal_watch *signals[SIGNALS];
-    struct timer flush_log; /* always set: lines of the log wait at most 100 ms while there are sessions, else 1 s */
-    struct timer give_up;   /* the end of drain-time */
-    bool stopping;
-};
+enum { LOG_FLUSH_MS = 100, LOG_IDLE_MS = 1000 };
 
 #define OWNER_OF(pointer, member) ((struct running *)(void *)((char *)(pointer) - offsetof(struct running, member)))
 
@@ -59,18 +29,6 @@ static void flush_log(struct timer *t)
     struct running *r = OWNER_OF(t, flush_log);
     log_flush();
     timer_set_in(r->loop, t, proxy_sessions(r->proxy) ? LOG_FLUSH_MS : LOG_IDLE_MS);
-}
-
-static void log_diags(enum log_level level, const char *event, const struct diags *diags)
-{
-    for (size_t i = 0; i < diags->count; i++) {
-        struct log_line line;
-        const struct diag *d = &diags->list[i];
-        struct str text = str_of(d->line > 0 ? d->text : d->message); /* the text's first line has the place */
-        log_begin(&line, level, event);
-        log_str(&line, "note", str_sub(text, 0, str_find(text, '\n', 0)));
-        log_end(&line);
-    }
 }
 
 static void set_up_log(struct running *r)
@@ -121,23 +79,6 @@ static void accepted(void *context, struct listener *from, int fd, const struct 
     proxy_accept(r->proxy, stream_accepted(r->loop, fd, NULL), &arrival);
 }
 
-/* ---- certificates ---- */
-
-/* At the start, and again at HUP (renewal), when those that run stay if the new ones are no good. */
-static bool set_certificates(struct running *r, char **error)
-{
-    *error = NULL;
-    if (r->settings.certificate_count == 0)
-        return true;
-    struct tls_context *fresh = load_certificates(&r->settings, loop_wall(r->loop), r->tls, error);
-    if (!fresh)
-        return false;
-    tls_context_free(&r->tls);
-    r->tls = fresh;
-    proxy_set_tls(r->proxy, fresh);
-    return true;
-}
-
 static bool open_listeners(struct running *r, const struct cli_args *a)
 {
     r->listeners = xcalloc(r->settings.listen_count, sizeof *r->listeners);
@@ -181,7 +122,7 @@ static void log_ready(const struct running *r)
  * One descriptor a client, one a backend connection, one a message on disk: as many as we may have. Clients may take half of them, less what
  * DNS, store and files need: a client that we can take mail from but not give it to anybody is better told 421.
  */
-static uint64_t possible_sessions(const struct settings *s, struct rlimit *limit)
+uint64_t running_sessions(const struct settings *s, struct rlimit *limit)
 {
     enum { OTHERS = 64 };
     if (getrlimit(RLIMIT_NOFILE, limit) != 0)
@@ -199,98 +140,13 @@ static void arrange_descriptors(struct settings *s)
 {
     struct rlimit limit = {0};
     uint64_t wanted = s->max_sessions;
-    s->max_sessions = possible_sessions(s, &limit);
+    s->max_sessions = running_sessions(s, &limit);
     if (s->max_sessions < wanted)
         log_note(LOG_WARN_, "few-descriptors", "the limit of open files (%llu) is enough for %llu sessions at once, not %llu (max-sessions)",
                  (unsigned long long)limit.rlim_cur, (unsigned long long)s->max_sessions, (unsigned long long)wanted);
 }
 
 /* ---- signals ---- */
-
-/* What was changed in the configuration does not take effect: nobody shall wait for it in vain. */
-static void compare_configuration(struct running *r)
-{
-    struct settings now;
-    struct diags diags = {0};
-    struct buf names = {0};
-    struct rlimit limit = {0};
-    if (!config_load(r->config, &source_files, &now, &diags)) {
-        log_diags(LOG_ERROR_, "configuration-error", &diags);
-    } else {
-        now.max_sessions = possible_sessions(&now, &limit);
-        if (config_differences(&r->settings, &now, &names))
-            log_note(LOG_WARN_, "restart-needed", "changed in the configuration, and taking effect at the next start: %.*s", STR_ARG(buf_view(&names)));
-    }
-    buf_free(&names);
-    settings_clear(&now);
-    diag_clear(&diags);
-}
-
-/* The files behind settings that are not the policy's; each that is no good leaves what runs. */
-static void renew_files(struct running *r)
-{
-    char *certificates = NULL, *store = NULL;
-    if (!set_certificates(r, &certificates))
-        log_note(LOG_ERROR_, "certificate-error", "%s; those that run stay", certificates);
-    if (!store_renew(r->store, &r->settings, &store))
-        log_note(LOG_ERROR_, "store-error", "%s; what was read before is used on", store);
-    free(certificates);
-    free(store);
-    proxy_renew_tls(r->proxy);
-}
-
-static void log_reloaded(const char *what, const struct policy *p)
-{
-    struct log_line line;
-    log_begin(&line, LOG_INFO_, "reloaded");
-    log_cstr(&line, what, policy_path(p));
-    log_cstr(&line, "digest", policy_digest(p));
-    log_end(&line);
-}
-
-static void renew_policy(struct running *r)
-{
-    struct diags diags = {0};
-    struct policy *fresh = load_policy(&r->settings, &diags);
-    log_diags(fresh ? LOG_WARN_ : LOG_ERROR_, fresh ? "policy-warning" : "policy-error", &diags);
-    if (!fresh) {
-        log_note(LOG_ERROR_, "reload-failed", "the policy has errors; the one that runs stays");
-    } else {
-        proxy_set_policy(r->proxy, fresh);
-        policy_unref(&r->policy);
-        r->policy = fresh;
-        log_reloaded("policy", fresh);
-    }
-    diag_clear(&diags);
-}
-
-static void renew_shadow(struct running *r)
-{
-    struct diags diags = {0};
-    struct policy *fresh;
-    bool good = load_shadow(&r->settings, &fresh, &diags);
-    log_diags(good ? LOG_WARN_ : LOG_ERROR_, good ? "policy-warning" : "policy-error", &diags);
-    if (!good)
-        log_note(LOG_ERROR_, "reload-failed", "the shadow policy has errors; the one that runs stays");
-    if (fresh) {
-        proxy_set_shadow(r->proxy, fresh);
-        policy_unref(&r->shadow);
-        r->shadow = fresh;
-        log_reloaded("shadow", fresh);
-    }
-    diag_clear(&diags);
-}
-
-static void reload(struct running *r)
-{
-    if (r->journal)
-        journal_reopen(r->journal);
-    renew_files(r);
-    compare_configuration(r);
-    renew_policy(r);
-    renew_shadow(r);
-    list_health_watch(r->health, r->policy, r->shadow);
-}
 
 static void drained(void *context)
 {
@@ -325,7 +181,7 @@ static void signalled(int signo, void *context)
 {
     struct running *r = context;
     if (signo == SIGHUP && !r->stopping)
-        reload(r);
+        running_reload(r);
     else if (signo == SIGUSR1)
         log_counters(r);
     else if (signo == SIGTERM || signo == SIGINT)
@@ -352,9 +208,9 @@ static bool read_files(struct running *r, const char *config)
     }
     if (good && r->policy) {
         config_advise(&r->settings, &advice);
-        log_diags(LOG_WARN_, "configuration-warning", &diags);
-        log_diags(LOG_WARN_, "policy-warning", &policy);
-        log_diags(LOG_WARN_, "advice", &advice);
+        running_log_diags(LOG_WARN_, "configuration-warning", &diags);
+        running_log_diags(LOG_WARN_, "policy-warning", &policy);
+        running_log_diags(LOG_WARN_, "advice", &advice);
     } else {
         load_complain(&diags);
         load_complain(&policy);
@@ -400,7 +256,7 @@ static bool set_up(struct running *r, const struct cli_args *a)
     };
     r->proxy = proxy_new(&parts, r->policy);
     proxy_set_shadow(r->proxy, r->shadow);
-    if (!set_certificates(r, &error)) {
+    if (!running_set_certificates(r, &error)) {
         cli_failed(a, "%s", error);
         free(error);
         return false;
@@ -428,7 +284,7 @@ static void tear_down(struct running *r)
         settings_clear(&r->settings);
         return;
     }
-    for (size_t i = 0; i < SIGNALS; i++) {
+    for (size_t i = 0; i < RUNNING_SIGNALS; i++) {
         if (r->signals[i])
             signal_watch_free(&r->signals[i]);
     }
