@@ -149,7 +149,7 @@ const char redis_script[] =
 "  return out\n"
 "end\n"
 "\n"
-"if ARGV[13] == '1' and redis.call('EXISTS', KEYS[2]) == 1 then return redis.status_reply('RULINGS') end\n"
+"if ARGV[13] == '1' and redis.call('GET', KEYS[2]) then return redis.status_reply('RULINGS') end\n"
 "local row, found = live(redis.call('GET', KEYS[1]))\n" /* mark, greylist, passed, history */
 "local next_key, client, there, ruling = op == 'g' and 3 or 2, NOTHING, false, 0\n"
 "local passes_known, enough = tonumber(ARGV[11]), tonumber(ARGV[12])\n"
